@@ -1,0 +1,54 @@
+"""Shapes and the three parts a model is made of.
+
+B batch · S tracks · K audio channels · N audio frames · C latent channels · T latent frames (N = T × hop) ·
+D conditioning width · F frequency bins · M spectrum frames
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+class Codec(Protocol):
+    """Audio ↔ latents, at the model's own rate, mono."""
+
+    rate: int  # Hz
+    hop: int  # audio frames per latent frame
+    channels: int  # C
+
+    def encode(self, waves: Array) -> Array:
+        """(B, N) → (B, C, T) with T = ceil(N / hop); the tail is padded with silence."""
+        ...
+
+    def spectrum(self, latents: Array) -> Array:
+        """(B, C, T) → (B, F, M): natural log of the amplitude, floored; the grid of `spectral.STFT`."""
+        ...
+
+    def decode(self, latents: Array) -> Array:
+        """(B, C, T) → (B, N) waveforms with N = T × hop, the codec's own phase."""
+        ...
+
+
+class Conditioner(Protocol):
+    """Prompts → points of the space in which the denoiser is conditioned. A row of zeros means no prompt."""
+
+    width: int  # D
+
+    def text(self, prompts: list[str]) -> Array:
+        """(B, D)"""
+        ...
+
+    def audio(self, waves: Array) -> Array:
+        """(B, N) at the codec's rate → (B, D)"""
+        ...
+
+
+class Denoiser(Protocol):
+    """The diffusion network: the v-objective's prediction."""
+
+    def __call__(self, latents: Array, levels: Array, conditions: Array) -> Array:
+        """latents (B, S, C, T), levels τ in [0, 1] (B, S), conditions (B, S, D) → v (B, S, C, T)"""
+        ...

@@ -1,0 +1,77 @@
+"""What is asked of the engine and what comes back: frozen, so that the same Job and model give the same stems."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from stemwright.engine.audio import Audio
+from stemwright.engine.tracks import Task
+
+
+class Render(str, Enum):
+    """How latents become a stem: a mask on the input (`preserve`), or the decoder's own waveform (`decode`)."""
+
+    PRESERVE = "preserve"
+    DECODE = "decode"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a track should sound like: words, a reference sound, or both mixed half and half.
+
+    `negative` is steered away from; it acts through guidance, so with guidance above 1 or below it.
+    """
+
+    text: str = ""
+    audio: Audio | None = None
+    negative: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One request. Several prompts: extract gives one stem each; add makes one pass each, the submix
+    re-encoded between; the others take one. generate with `stem_by_stem` makes its prompts one after the other.
+    """
+
+    task: Task
+    prompts: tuple[Prompt, ...]
+    audio: Audio | None = None  # the given track; None only for generate
+    seconds: float = 10.24  # generate only: length asked for
+    rate: int = 44100  # generate only: output rate in Hz
+    steps: int | None = None  # None: the manifest's default for the task
+    guidance: float | None = None  # None: the manifest's default for the task; 1 is none and costs one forward
+    sampler: str | None = None  # "ddim" | "unipc" | "ab2"; None: the manifest's default
+    seed: int = 0
+    render: Render | None = None  # None: preserve for extract, decode for the others
+    joint: bool = True  # extract with several prompts: share one mask among them
+    stem_by_stem: bool = False  # generate only
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a running job is. `seconds_left` is None until there is something to judge by."""
+
+    done: int  # units of work done
+    total: int
+    stage: str  # "encode" | "sample" | "render"
+    seconds_left: float | None = None
+
+
+OnProgress = Callable[[Progress], None]  # raising Cancelled inside it stops the job between two steps
+
+
+@dataclass(frozen=True)
+class Stem:
+    """Audio made for a track, under the prompt it answers."""
+
+    name: str  # "slap bass" | "rest" | "mix" …
+    audio: Audio
+
+
+@dataclass(frozen=True)
+class Result:
+    """The stems of a job, in the order of its prompts, the rest last."""
+
+    stems: tuple[Stem, ...]
+    seconds: float  # wall time spent
+    notes: tuple[str, ...] = field(default=())  # remarks for the user, e.g. "no bass heard"
