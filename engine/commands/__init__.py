@@ -1,0 +1,1 @@
+"""What the command line does, one concern per file; `engine/cli.py` is its door."""
