@@ -69,7 +69,7 @@ def continued(denoise: Denoise, beginning: Array, noise: Array) -> Denoise:
 
     Before every call these frames are put at the sampler's level, with the noise they started from, and the
     answer for them is the v that leads there, so a sampler with a memory stays consistent (after RePaint,
-    arXiv 2201.09865, with the noise kept instead of drawn anew). Networks are not trained on half-given tracks.
+    arXiv 2201.09865, with the noise kept instead of drawn anew). No network is trained on half-given tracks.
     """
     overlap = beginning.shape[-1]
     start = noise[..., :overlap]

@@ -1,7 +1,8 @@
 """Noise levels: how much of a latent is signal and how much noise at level τ, and which levels are visited.
 
-τ = 0 is clean, τ = 1 is noise alone. Cosine schedule: α = cos(πτ/2), σ = sin(πτ/2), so α² + σ² = 1 and a latent
-on its way is z(τ) = α z₀ + σ ε; the network's target is v = α ε − σ z₀ (MGE-LDM, arXiv 2505.23305, section 3.2).
+τ = 0 is clean, τ = 1 is noise alone. Cosine schedule: α = cos(πτ/2), σ = sin(πτ/2), so α² + σ² = 1 and a
+latent on its way is z(τ) = α z₀ + σ ε; the network's target is v = α ε − σ z₀ (MGE-LDM, arXiv 2505.23305,
+section 3.2).
 """
 
 import numpy as np
@@ -59,7 +60,7 @@ def blended_levels(steps: int, last: float = LAST) -> Levels:
 
 
 def grid(steps: int, kind: str = "auto", last: float = LAST) -> Levels:
-    """The levels a manifest asks for: "uniform", "blended", or "auto", which is blended from 7 to 32 steps."""
+    """What a manifest asks for: "uniform", "blended", or "auto", which is blended from 7 to 32 steps."""
     if kind == "auto":
         kind = "blended" if 7 <= steps <= 32 else "uniform"
     return {"uniform": levels, "blended": blended_levels}[kind](steps, last)
