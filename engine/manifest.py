@@ -1,0 +1,207 @@
+"""What a model folder says about itself: `manifest.json`, read with suspicion, written by us.
+
+format        1; a higher number is refused, an unknown field is not
+name, family  "default", "bandconv"
+tracks        the S axis, e.g. ["mix", "submix", "source"]
+rate, hop     Hz, and audio frames per latent frame
+window        T the network was trained at
+level         dBFS, the active RMS of the mixtures it was trained on
+schedule      {"grid": "auto", "last": 0.02}
+codec         {"kind": "spectral", "kept", "scales", "means", "floor"}
+conditioning  {"kind": "text", "width": 384, …}
+denoiser      {"kind": "bandconv", "graph": "denoiser.onnx", "weights": "model.safetensors", "network": {…}}
+vocoder       {"graph": "vocoder.onnx"} or absent
+defaults      per task {"steps", "guidance", "sampler", "power", "overlap"}
+licence, provenance, quality  for people
+files         every file's {"sha256", "bytes"}, by its name in the folder, "/" between folders
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from stemwright.engine.errors import ModelDamaged, ModelMissing, ModelTooNew
+from stemwright.engine.schedule import LAST, STEPS_LIMIT
+from stemwright.engine.tracks import Task, TrackSet
+
+FORMAT = 1
+NAME = "manifest.json"
+LARGEST = 1 << 20  # bytes of a manifest
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """How a task is done where the job does not say.
+
+    power    of the soft mask: stem^power / (stem^power + rest^power)
+    overlap  latent frames two windows share
+    """
+
+    steps: int = 1
+    guidance: float = 1.0
+    sampler: str = "ddim"
+    power: float = 1.0
+    overlap: int = 8
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file of the folder, as it was when the manifest was written."""
+
+    sha256: str
+    size: int  # bytes
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A model folder's own account; the fields are those at the head of this file."""
+
+    name: str
+    family: str
+    tracks: TrackSet
+    rate: int
+    hop: int
+    window: int
+    level: float
+    grid: str
+    last: float
+    codec: Mapping[str, Any]
+    conditioning: Mapping[str, Any]
+    denoiser: Mapping[str, Any]
+    vocoder: Mapping[str, Any] | None
+    defaults: Mapping[Task, Defaults]
+    files: Mapping[str, Listed]
+    licence: str
+    provenance: Mapping[str, Any]
+    quality: Mapping[str, Any]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Of a model folder; says what is wrong with it in one line."""
+    path = folder / NAME
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST + 1)
+    except FileNotFoundError as error:
+        raise ModelMissing(f"{folder}: no model there ({NAME} is missing). `stemwright models` lists them.") from error
+    except OSError as error:
+        raise ModelDamaged(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
+    if len(text) > LARGEST:
+        raise ModelDamaged(f"{path}: is over {LARGEST} bytes; a manifest is far smaller. Install the model again.")
+    try:
+        return parse(json.loads(text), path)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ModelDamaged(f"{path}: is cut short or not JSON ({error}). Install the model again.") from error
+
+
+def parse(content: Any, path: Path) -> Manifest:
+    """JSON → Manifest; every field that steers something is checked here, once."""
+    top = Fields(content, path)
+    version = top.whole("format", 1, 1 << 30)
+    if version > FORMAT:
+        raise ModelTooNew(f"{path}: has format {version}; this Stemwright reads up to {FORMAT}. Upgrade Stemwright.")
+    schedule = top.inner("schedule", {})
+    window = top.whole("window", 1, 1 << 16)
+    defaults = top.inner("defaults", {})
+    return Manifest(
+        name=top.take("name", str),
+        family=top.take("family", str),
+        tracks=TrackSet(tuple(top.texts("tracks"))),
+        rate=top.whole("rate", 1000, 384_000),
+        hop=top.whole("hop", 1, 1 << 20),
+        window=window,
+        level=top.number("level", -60, 0, -20.0),
+        grid=schedule.choice("grid", ("auto", "uniform", "blended")),
+        last=schedule.number("last", 1e-4, 0.5, LAST),
+        codec=top.take("codec", dict),
+        conditioning=top.take("conditioning", dict),
+        denoiser=top.take("denoiser", dict),
+        vocoder=top.take("vocoder", dict, {}) or None,
+        defaults={task: _defaults(defaults.inner(task.value, {}), window) for task in Task},
+        files={name: _listed(top.inner("files").inner(name), name, path) for name in top.take("files", dict)},
+        licence=top.take("licence", str, ""),
+        provenance=top.take("provenance", dict, {}),
+        quality=top.take("quality", dict, {}),
+    )
+
+
+def _defaults(fields: "Fields", window: int) -> Defaults:
+    plain = Defaults()
+    return Defaults(
+        steps=fields.whole("steps", 1, STEPS_LIMIT, plain.steps),
+        guidance=fields.number("guidance", 0, 100, plain.guidance),
+        sampler=fields.choice("sampler", ("ddim", "unipc", "ab2")),
+        power=fields.number("power", 0.1, 10, plain.power),
+        overlap=fields.whole("overlap", 0, window // 2, min(plain.overlap, window // 2)),
+    )
+
+
+def _listed(fields: "Fields", name: str, path: Path) -> Listed:
+    plain = PurePosixPath(name)
+    if plain.is_absolute() or {"..", ""} & set(name.split("/")) or "\\" in name or ":" in name or "\0" in name:
+        raise ModelDamaged(f"{path}: names the file {name!r}, outside its folder. Do not trust this model.")
+    sha256 = fields.take("sha256", str)
+    if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
+        raise ModelDamaged(f"{path}: the sha256 of {name} is not one. Install the model again.")
+    return Listed(sha256, fields.whole("bytes", 0, 1 << 50))
+
+
+class Fields:
+    """A JSON object whose fields are taken by kind and range; what does not fit is ModelDamaged by name."""
+
+    def __init__(self, content: Any, path: Path, above: str = "") -> None:
+        self._path, self._above = path, above
+        if not isinstance(content, dict):
+            raise self.wrong(above.rstrip(".") or "the whole", "is no JSON object")
+        self._content = content
+
+    def wrong(self, name: str, why: str) -> ModelDamaged:
+        return ModelDamaged(f'{self._path}: "{name}" {why}. Install the model again.')
+
+    def take(self, name: str, kind: type[Kind], default: Kind | None = None) -> Kind:
+        value = self._content.get(name)
+        if value is None:
+            value = default
+        if value is None:
+            raise self.wrong(self._above + name, "is missing")
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise self.wrong(self._above + name, f"is {value!r:.40}, not {kind.__name__}")
+        return value
+
+    def number(self, name: str, least: float, most: float, default: float | None = None) -> float:
+        value = self._content.get(name, default)
+        if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.wrong(self._above + name, f"is {value!r:.40}, not a number")
+        if not least <= value <= most:
+            raise self.wrong(self._above + name, f"is {value}; it lies between {least} and {most}")
+        return float(value)
+
+    def whole(self, name: str, least: int, most: int, default: int | None = None) -> int:
+        value = self.take(name, int, default)
+        self.number(name, least, most, default)
+        return value
+
+    def numbers(self, name: str) -> list[float]:
+        values = self.take(name, list)
+        if not all(isinstance(value, (int, float)) and abs(value) < 1e9 for value in values):
+            raise self.wrong(self._above + name, "is not a list of numbers")
+        return values
+
+    def texts(self, name: str) -> list[str]:
+        values = self.take(name, list)
+        if not values or not all(isinstance(value, str) for value in values) or len(set(values)) < len(values):
+            raise self.wrong(self._above + name, "is not a list of different names")
+        return values
+
+    def choice(self, name: str, known: tuple[str, ...]) -> str:
+        """One of `known`; the first where it is absent."""
+        value = self.take(name, str, known[0])
+        if value not in known:
+            raise self.wrong(self._above + name, f"is {value!r:.40}; known are {', '.join(known)}")
+        return value
+
+    def inner(self, name: str, default: dict[str, Any] | None = None) -> "Fields":
+        return Fields(self.take(name, dict, default), self._path, f"{self._above}{name}.")

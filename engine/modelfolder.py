@@ -1,0 +1,212 @@
+"""A model is a folder: `manifest.json` beside its weights and graphs. Found by name, verified, then opened.
+
+Shipped models lie in the package, a user's own under $STEMWRIGHT_MODELS or the platform's data folder. Nothing in
+them is unpickled, and nothing outside the folder is read.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from stemwright.engine.contracts import Array, Codec, Conditioner, Denoiser
+from stemwright.engine.errors import BadOutput, ModelDamaged, ModelError, ModelMissing, ModelTooNew
+from stemwright.engine.manifest import FORMAT, NAME, Fields, Manifest, parse, read_manifest
+from stemwright.engine.runtimes.eager import EagerDenoiser, best_device, open_network
+from stemwright.engine.runtimes.ort import Graph, OrtDenoiser, cores
+from stemwright.engine.tracks import TrackSet
+
+DEFAULT = "default"
+AGAIN = "Install the model again."
+CHUNK = 1 << 20  # bytes hashed at once
+
+
+@dataclass(frozen=True)
+class Model:
+    """An open model folder: its parts, ready to run."""
+
+    folder: Path
+    manifest: Manifest
+    codec: Codec
+    conditioner: Conditioner
+    denoiser: Denoiser
+    vocoder: Graph | None = None
+
+    @property
+    def tracks(self) -> TrackSet:
+        return self.manifest.tracks
+
+    def waves(self, latents: Array) -> Array:
+        """(B, C, T) → (B, T × hop): the vocoder's waveforms, or the codec's own where there is none."""
+        if self.vocoder is None:
+            return self.codec.decode(latents)
+        (waves,) = self.vocoder.run(latents=latents)
+        return waves
+
+
+def shipped_folder() -> Path:
+    """Where the models of the package lie."""
+    return Path(str(files("stemwright.engine") / "weights"))
+
+
+def user_folder() -> Path:
+    """Where a user's own models lie: $STEMWRIGHT_MODELS, or the platform's data folder."""
+    if named := os.environ.get("STEMWRIGHT_MODELS"):
+        return Path(named)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "stemwright" / "models"
+
+
+def list_models() -> dict[str, Path]:
+    """Every model by its name; a user's own stands before a shipped one of the same name."""
+    found: dict[str, Path] = {}
+    for above in (user_folder(), shipped_folder()):
+        inside = sorted(above.iterdir()) if above.is_dir() else []
+        for folder in inside:
+            if (folder / NAME).is_file():
+                found.setdefault(folder.name, folder)
+    return dict(sorted(found.items()))
+
+
+def find(name_or_path: str | os.PathLike[str] = DEFAULT) -> Path:
+    """A model's folder by its name, or by a path that has a separator in it or leads to a manifest."""
+    name = os.fspath(name_or_path)
+    models = list_models()
+    if name in models:
+        return models[name]
+    if name and (Path(name) / NAME).is_file():
+        return Path(name)
+    known = ", ".join(models) or "none"
+    raise ModelMissing(
+        f'there is no model "{name}"; known are: {known}. Give one of these, or the path of a folder with a {NAME}.'
+    )
+
+
+def verify(folder: Path, manifest: Manifest | None = None) -> Manifest:
+    """Hold every file against its size and hash in the manifest; ModelDamaged names the first that differs."""
+    manifest = manifest or read_manifest(folder)
+    for name, listed in manifest.files.items():
+        path = inside(folder, name)
+        size = path.stat().st_size
+        if size != listed.size:
+            raise ModelDamaged(f"{path}: has {size} bytes where {listed.size} belong. {AGAIN}")
+        if sha256(path) != listed.sha256:
+            raise ModelDamaged(f"{path}: was altered (its sha256 is not the manifest's). {AGAIN}")
+    return manifest
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The file of that name in the folder; ModelDamaged where it is missing or a link leads out of the folder."""
+    path = folder / name
+    try:
+        real = path.resolve(strict=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelDamaged(f"{path}: is missing. {AGAIN}") from error
+    if not real.is_relative_to(folder.resolve()) or not real.is_file():
+        raise ModelDamaged(f"{path}: leads out of the model's folder, or is no file. Do not trust this model.")
+    return path
+
+
+def sha256(path: Path) -> str:
+    """Of a file's content, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_manifest(folder: Path, content: dict[str, Any], names: Iterable[str]) -> Manifest:
+    """Write `manifest.json` for these files of the folder, hashes and sizes computed; the rest as at the head of
+    `manifest`. Read back before it is put in place.
+    """
+    listed = {
+        name: {"sha256": sha256(inside(folder, name)), "bytes": (folder / name).stat().st_size}
+        for name in sorted(names)
+    }
+    whole = {"format": FORMAT, **content, "files": listed}
+    made = parse(json.loads(json.dumps(whole)), folder / NAME)
+    part = folder / (NAME + ".part")
+    try:
+        part.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(folder / NAME)
+    except OSError as error:
+        raise BadOutput(f"{folder / NAME}: cannot be written ({error.strerror}). Check the folder.") from error
+    return made
+
+
+def open_model(
+    name_or_path: str | os.PathLike[str] = DEFAULT, *, threads: int | None = None, device: str = "auto"
+) -> Model:
+    """Find, verify and open a model. `threads` None: one per core this process may use."""
+    folder = find(name_or_path)
+    manifest = verify(folder)
+    threads = threads or cores()
+    vocoder = Fields(manifest.vocoder, folder / NAME, "vocoder.") if manifest.vocoder else None
+    return Model(
+        folder=folder,
+        manifest=manifest,
+        codec=_codec(folder, manifest),
+        conditioner=_conditioner(folder, manifest),
+        denoiser=_denoiser(folder, manifest, threads, best_device(device)),
+        vocoder=Graph(listed(folder, manifest, vocoder.take("graph", str)), threads) if vocoder else None,
+    )
+
+
+def listed(folder: Path, manifest: Manifest, name: str) -> Path:
+    """A file a part of the model is made of: it must be among those that were verified."""
+    if name not in manifest.files:
+        raise ModelDamaged(f"{folder / NAME}: uses {name!r}, whose hash it does not list. {AGAIN}")
+    return folder / name
+
+
+def _unknown(what: str, kind: str, known: str) -> ModelError:
+    return ModelTooNew(f'the model has a {what} of kind "{kind}"; this Stemwright knows {known}. Upgrade Stemwright.')
+
+
+def _codec(folder: Path, manifest: Manifest) -> Codec:
+    fields = Fields(dict(manifest.codec), folder / NAME, "codec.")
+    kind = fields.take("kind", str)
+    if kind != "spectral":
+        raise _unknown("codec", kind, '"spectral"')
+    from stemwright.engine.spectral import BANDS, PATCH, SpectralCodec
+
+    kept, scales, means = fields.numbers("kept"), fields.numbers("scales"), fields.numbers("means")
+    if not all(isinstance(place, int) and 0 <= place < PATCH**2 for place in kept):
+        raise fields.wrong("codec.kept", f"holds places outside 0 to {PATCH**2 - 1}")
+    if len(scales) != len(kept) or len(means) != BANDS:
+        raise fields.wrong("codec.scales", f"has {len(scales)} and means {len(means)}; {len(kept)} and {BANDS} belong")
+    floor = fields.number("floor", 1e-9, 100)
+    codec = SpectralCodec(tuple(map(int, kept)), tuple(scales), tuple(means), floor)
+    if (codec.rate, codec.hop) != (manifest.rate, manifest.hop):
+        raise fields.wrong("rate", f"and hop are not the spectral codec's {codec.rate} and {codec.hop}")
+    return codec
+
+
+def _conditioner(folder: Path, manifest: Manifest) -> Conditioner:
+    fields = Fields(dict(manifest.conditioning), folder / NAME, "conditioning.")
+    kind = fields.take("kind", str)
+    if kind != "text":
+        raise _unknown("conditioner", kind, '"text"')
+    from stemwright.engine.conditioner import open_conditioner
+
+    return open_conditioner(folder, manifest)
+
+
+def _denoiser(folder: Path, manifest: Manifest, threads: int, device: str) -> Denoiser:
+    fields = Fields(dict(manifest.denoiser), folder / NAME, "denoiser.")
+    graph = fields.take("graph", str, "")
+    if graph and device == "cpu":
+        return OrtDenoiser(Graph(listed(folder, manifest, graph), threads))
+    weights = listed(folder, manifest, fields.take("weights", str))
+    return EagerDenoiser(open_network(fields.take("kind", str), fields.take("network", dict), weights), device)
