@@ -222,8 +222,8 @@ class AudioWriter:
             decibels = 20 * np.log10(self.peak * gain)
             raise BadOutput(
                 f"{quoted(self.path)}: peaks {decibels:.2f} dB over full scale, which "
-                f"{BITS[self.subtype]} bit cannot hold. Write float WAV, or turn it down by {decibels:.2f} dB (gain "
-                f"{fitting_gain(self.peak * gain):.4f})."
+                f"{BITS[self.subtype]} bit cannot hold. Write float WAV, or turn it down by "
+                f"{decibels:.2f} dB (gain {fitting_gain(self.peak * gain):.4f})."
             )
 
 
@@ -297,7 +297,7 @@ class _Watched:
 
 
 def _publish(part: Path, path: Path, overwrite: bool) -> None:
-    """Give `part` the name `path` in one step; without `overwrite` only where there is none, races included."""
+    """Give `part` the name `path` in one step; without `overwrite` only where nothing is, races included."""
     if overwrite:
         os.replace(part, path)
         return
