@@ -44,7 +44,7 @@ class Panel:
 
 
 def png(panels: Sequence[Panel]) -> bytes:
-    """The panels above each other, on one time axis and one loudness scale, so that quiet parts look quiet."""
+    """The panels above each other on one loudness scale, so that quiet parts look quiet."""
     powers = [power(panel.samples, panel.rate) for panel in panels]
     loudest = max(float(one.max(initial=0.0)) for one in powers) or 1.0
     drawn = [_draw(panel, one / loudest) for panel, one in zip(panels, powers, strict=True)]
@@ -125,7 +125,9 @@ def _write(canvas: Pixels, text: str, *, row: int, column: int) -> None:
 
 def palette() -> Pixels:
     """(256, 3) red, green, blue: paper, then black through violet and orange to pale yellow, then ink."""
-    stops = np.array([(0, 0, 4), (60, 15, 110), (160, 40, 120), (240, 100, 70), (254, 200, 110), (252, 253, 200)])
+    stops = np.array(
+        [(0, 0, 4), (60, 15, 110), (160, 40, 120), (240, 100, 70), (254, 200, 110), (252, 253, 200)]
+    )
     places = np.linspace(0, len(stops) - 1, SHADES)
     shades = np.stack([np.interp(places, np.arange(len(stops)), stops[:, part]) for part in range(3)], axis=1)
     colours = np.full((256, 3), 40, np.uint8)

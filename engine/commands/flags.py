@@ -27,7 +27,7 @@ FORWARDED = ("evaluate", "train")  # these read their own flags
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="stemwright",
-        description="Take a part out of a mix, or make one that fits into it, by text or by a reference sound.",
+        description="Take a part out of a mix, or make one that fits into it, by text or by a sound.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -118,7 +118,8 @@ def _inputs(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "input",
         metavar="INPUT",
-        help="an audio file (WAV, FLAC, Ogg, MP3, AIFF), a folder of them, or a glob in quotes, e.g. 'album/*.wav'",
+        help="an audio file (WAV, FLAC, Ogg, MP3, AIFF), a folder of them, or a glob in quotes, "
+        "e.g. 'album/*.wav'",
     )
     command.add_argument(
         "--input",
@@ -176,7 +177,11 @@ def _generate(command: argparse.ArgumentParser) -> None:
         help="length to make (default: 10.24), e.g. --seconds 20",
     )
     command.add_argument(
-        "--rate", type=_count, default=44100, metavar="HZ", help="output rate (default: 44100), e.g. --rate 48000"
+        "--rate",
+        type=_count,
+        default=44100,
+        metavar="HZ",
+        help="output rate (default: 44100), e.g. --rate 48000",
     )
     command.add_argument(
         "--stem-by-stem",
@@ -185,7 +190,9 @@ def _generate(command: argparse.ArgumentParser) -> None:
         "(default: each prompt is a piece of its own), e.g. drums bass --stem-by-stem",
     )
     command.add_argument(
-        "--name", default="generated", help="first part of the file names (default: generated), e.g. --name sketch"
+        "--name",
+        default="generated",
+        help="first part of the file names (default: generated), e.g. --name sketch",
     )
 
 
@@ -195,16 +202,20 @@ def _sampling(command: argparse.ArgumentParser) -> None:
         "--steps",
         type=_count,
         metavar="N",
-        help="sampler steps: more is slower, not always better (default: the model's own for the task), e.g. --steps 8",
+        help="sampler steps: more is slower, not always better (default: the model's own for the task), "
+        "e.g. --steps 8",
     )
     group.add_argument(
         "--guidance",
         type=float,
         metavar="G",
-        help="how hard the prompt pulls; 1 is none and twice as fast (default: the model's own), e.g. --guidance 2",
+        help="how hard the prompt pulls; 1 is none and twice as fast (default: the model's own), "
+        "e.g. --guidance 2",
     )
     group.add_argument(
-        "--sampler", choices=SAMPLERS, help="the few-step method (default: the model's own), e.g. --sampler ddim"
+        "--sampler",
+        choices=SAMPLERS,
+        help="the few-step method (default: the model's own), e.g. --sampler ddim",
     )
     group.add_argument(
         "--seed",
@@ -216,21 +227,25 @@ def _sampling(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--render",
         choices=("preserve", "decode"),
-        help="preserve: a mask on the input, which keeps its phase, stereo and rate; decode: the model's own sound "
-        "(default: preserve for extract, decode for the others), e.g. --render decode",
+        help="preserve: a mask on the input, which keeps its phase, stereo and rate; "
+        "decode: the model's own sound (default: preserve for extract, decode for the others), e.g. --render decode",
     )
 
 
 def _output(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what is written")
     group.add_argument(
-        "--output", metavar="DIR", default=".", help="folder for the results (default: this one), e.g. --output stems"
+        "--output",
+        metavar="DIR",
+        default=".",
+        help="folder for the results (default: this one), e.g. --output stems",
     )
     group.add_argument("--format", choices=FORMATS, default="wav", help="default: wav, e.g. --format flac")
     group.add_argument(
         "--subtype",
         choices=SUBTYPES,
-        help="sample format; 24 and 16 bit are dithered (default: float for wav, pcm24 for flac), e.g. --subtype pcm16",
+        help="sample format; 24 and 16 bit are dithered (default: float for wav, pcm24 for flac), "
+        "e.g. --subtype pcm16",
     )
     group.add_argument(
         "--overwrite",
@@ -254,7 +269,10 @@ def _machine(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("where it runs")
     _model(group)
     group.add_argument(
-        "--device", default="cpu", metavar="NAME", help="where the graphs run (default: cpu), e.g. --device cuda"
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="where the graphs run (default: cpu), e.g. --device cuda",
     )
     group.add_argument(
         "--threads", type=_count, metavar="N", help="CPU threads (default: one per core), e.g. --threads 1"
@@ -271,7 +289,10 @@ def _models(command: argparse.ArgumentParser) -> None:
         "(default: list), e.g. show",
     )
     command.add_argument(
-        "model", nargs="?", default="default", help="a name or a folder (default: default), e.g. path/to/model"
+        "model",
+        nargs="?",
+        default="default",
+        help="a name or a folder (default: default), e.g. path/to/model",
     )
     command.add_argument(
         "--json", action="store_true", help="print JSON (default: text for people), e.g. models show --json"
@@ -283,26 +304,34 @@ def _model(group: "argparse._ArgumentGroup") -> None:
         "--model",
         metavar="MODEL",
         default="default",
-        help="a name or a model folder (default: default, the one that comes along), e.g. --model path/to/model",
+        help="a name or a model folder (default: default, the one that comes along), "
+        "e.g. --model path/to/model",
     )
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is too few; it takes a whole number from 1 up")
-    return number
+    return _whole(text, 1)
 
 
 def _seed(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{number} is below zero; a seed is a whole number from 0 up")
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text!r} does not fit; it takes a whole number from {least} up")
     return number
 
 
 def _above_zero(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
     if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a length; it takes seconds above 0, e.g. 20")
+        raise argparse.ArgumentTypeError(f"{text!r} does not fit; it takes seconds above 0, e.g. 20")
     return number
