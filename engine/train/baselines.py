@@ -4,7 +4,7 @@ mixture                 the mixture handed back
 mixture × oracle gain   the mixture at the level that scores the best Log-Mel L1: nothing was extracted
 silence                 zeros
 DSP                     textbook separation without learning, several methods for each class
-ideal ratio mask        |S| / (|S| + |U|) from the true stem S and rest U: what a mask on the mixture can reach
+ideal ratio mask        |S| / (|S| + |U|) of the true stem S and rest U: what a mask on the mixture can reach
 """
 
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ REGISTERS = (
     ("synth pad", (120, 3000)),
     ("synthesizer", (100, 5000)),
     ("mallets", (250, 6000)),
+    ("clavinet", (80, 4000)),
     ("strings", (180, 4000)),
     ("guitar", (80, 2500)),
     ("vocals", (120, 5000)),
@@ -71,7 +72,9 @@ def istft(spectrum: Spectrum, frames: int) -> Array:
     """Inverse of `stft`: (K, M, F) → (K, frames)."""
     size = 2 * (spectrum.shape[2] - 1)
     channels, count, hop = len(spectrum), spectrum.shape[1], size // 4
-    pieces = (fft.irfft(spectrum, n=size, axis=2) * (hann(size) / np.float32(1.5))).reshape(channels, count, 4, hop)
+    pieces = (fft.irfft(spectrum, n=size, axis=2) * (hann(size) / np.float32(1.5))).reshape(
+        channels, count, 4, hop
+    )
     summed = np.zeros((channels, count + 3, hop), np.float32)
     for quarter in range(4):
         summed[:, quarter : quarter + count] += pieces[:, :, quarter]
@@ -80,8 +83,12 @@ def istft(spectrum: Spectrum, frames: int) -> Array:
 
 def running_median(amplitudes: Array, span: int) -> Array:
     """Median of `span` neighbours along the last axis, mirrored at the ends. (…, n) → (…, n)"""
-    rows = amplitudes.reshape(-1, amplitudes.shape[-1])  # one row at a time: scipy is seven times faster on vectors
-    return np.stack([ndimage.median_filter(row, size=span, mode="reflect") for row in rows]).reshape(amplitudes.shape)
+    rows = amplitudes.reshape(
+        -1, amplitudes.shape[-1]
+    )  # one row at a time: scipy is seven times faster on vectors
+    return np.stack([ndimage.median_filter(row, size=span, mode="reflect") for row in rows]).reshape(
+        amplitudes.shape
+    )
 
 
 def odd(count: float) -> int:
@@ -91,7 +98,7 @@ def odd(count: float) -> int:
 
 @dataclass(frozen=True)
 class Mixture:
-    """A mixture (K, N) and what the classical methods make of it, each computed once. Channels stand alone."""
+    """A mixture (K, N) and what classical methods make of it, each computed once. Channels stand alone."""
 
     waves: Array
     rate: int
@@ -102,12 +109,17 @@ class Mixture:
 
     @cached_property
     def percussive_mask(self) -> Array:
-        """(K, M, F) share of each bin that is a vertical line: Wiener mask of two medians (Fitzgerald 2010)."""
+        """(K, M, F) share of each bin that is a click: Wiener mask of two medians (Fitzgerald 2010)."""
         size = window_frames(self.rate)
         seconds, hertz = MEDIAN_SPAN
         amplitudes = np.abs(self.spectrum)
         across = running_median(amplitudes, odd(hertz * size / self.rate)) ** 2
-        along = np.swapaxes(running_median(np.swapaxes(amplitudes, 1, 2), odd(seconds * self.rate / (size // 4))), 1, 2) ** 2
+        along = (
+            np.swapaxes(
+                running_median(np.swapaxes(amplitudes, 1, 2), odd(seconds * self.rate / (size // 4))), 1, 2
+            )
+            ** 2
+        )
         mask: Array = across / (across + along + TINY)
         return mask
 
@@ -128,7 +140,7 @@ class Mixture:
         mask = 1 - np.minimum(background, amplitudes) / (amplitudes + TINY)
         lowest = np.ceil(FOREGROUND_LOWEST * window_frames(self.rate) / self.rate)
         mask[:, :, : int(lowest)] = 0
-        return self.masked(mask)
+        return self.masked(mask.astype(np.float32))
 
     def masked(self, mask: Array) -> Array:
         """(K, M, F) mask → (K, N) what it lets through"""
@@ -136,7 +148,7 @@ class Mixture:
 
 
 def repeating(amplitudes: Array, distance: int) -> Array:
-    """Median of each spectrum frame's most similar frames, itself included, no two nearer than `distance` frames.
+    """Median of each frame's most similar frames, itself among them, no two nearer than `distance`.
 
     amplitudes  (M, F)
     returns     (M, F)
@@ -156,8 +168,11 @@ def repeating(amplitudes: Array, distance: int) -> Array:
 def band_pass(waves: Array, rate: int, low: float, high: float) -> Array:
     """(K, N) → (K, N) fourth-order Butterworth run both ways; `low` 0 makes it a low-pass."""
     high = min(high, 0.45 * rate)
-    sections = signal.butter(4, [low, high] if low else high, "bandpass" if low else "lowpass", fs=rate, output="sos")
-    return np.asarray(signal.sosfiltfilt(sections, waves, axis=1), np.float32)
+    sections = signal.butter(
+        4, [low, high] if low else high, "bandpass" if low else "lowpass", fs=rate, output="sos"
+    )
+    filtered: Array = signal.sosfiltfilt(sections, waves, axis=1).astype(np.float32)
+    return filtered
 
 
 def register(label: str) -> tuple[float, float]:
@@ -167,30 +182,32 @@ def register(label: str) -> tuple[float, float]:
 
 def classical(mixture: Mixture, label: str) -> dict[str, Array]:
     """Estimates (K, N) of one class by every classical method that suits it, by method."""
+    waves, rate, harmonic, foreground = mixture.waves, mixture.rate, mixture.harmonic, mixture.foreground
     if label == "drums":
-        return {"HPSS percussive": mixture.percussive, "REPET-SIM foreground": mixture.foreground}
-    if label == "bass":
-        cuts = {f"HPSS harmonic + low-pass {cut:.0f} Hz": band_pass(mixture.harmonic, mixture.rate, 0, cut) for cut in BASS_CUTS}
-        return cuts | {"low-pass 250 Hz": band_pass(mixture.waves, mixture.rate, 0, 250)}
+        repeated = {"REPET-SIM foreground": foreground, "REPET-SIM background": waves - foreground}
+        return {"HPSS percussive": mixture.percussive, **repeated}
     low, high = register(label)
-    return {
-        "HPSS harmonic": mixture.harmonic,
-        "REPET-SIM foreground": mixture.foreground,
-        "band-pass": band_pass(mixture.waves, mixture.rate, low, high),
-        "HPSS harmonic + band-pass": band_pass(mixture.harmonic, mixture.rate, low, high),
-        "REPET-SIM foreground + band-pass": band_pass(mixture.foreground, mixture.rate, low, high),
+    estimates = {
+        "HPSS harmonic": harmonic,
+        "REPET-SIM foreground": foreground,
+        "band-pass": band_pass(waves, rate, low, high),
+        "HPSS harmonic + band-pass": band_pass(harmonic, rate, low, high),
+        "REPET-SIM foreground + band-pass": band_pass(foreground, rate, low, high),
     }
+    for cut in BASS_CUTS if label == "bass" else ():
+        estimates[f"HPSS harmonic + low-pass {cut:.0f} Hz"] = band_pass(harmonic, rate, 0, cut)
+    return estimates
 
 
 def ideal_ratio_mask(mixture: Mixture, target: Array) -> Array:
     """(K, N) the mixture under |S| / (|S| + |U|), where S is the true stem and U the rest."""
     size = window_frames(mixture.rate)
     stem, rest = np.abs(stft(target, size)), np.abs(stft(mixture.waves - target, size))
-    return mixture.masked(stem / (stem + rest + TINY))
+    return mixture.masked((stem / (stem + rest + TINY)).astype(np.float32))
 
 
 def oracle_gain(mixture: Array, target: Array) -> float:
-    """The factor on a mono mixture (N,) at 16 kHz that brings its Log-Mel L1 nearest to the target, in steps of 0.5 dB."""
+    """The factor on a mono mixture (N,) at 16 kHz that gives it the least Log-Mel L1, in steps of 0.5 dB."""
     loud, wanted = metrics.mel(mixture), metrics.mel(target)
     gains = 10 ** (np.arange(-60, 6.5, 0.5) / 20)
     distances = [metrics.mel_distance(loud * np.float32(gain), wanted) for gain in gains]

@@ -1,7 +1,7 @@
-"""What a separated stem is scored with: Log-Mel L1, SI-SDR, the level of what should be silent, and how sure we are.
+"""What a separated stem is scored with: Log-Mel L1, SI-SDR, levels, and how sure we are.
 
-Log-Mel L1 hears how the stem sounds but not its phase, and quiet bins weigh as much as loud ones; SI-SDR hears
-the waveform but not its level. Read them together.
+Log-Mel L1 hears how the stem sounds but not its phase, and quiet bins weigh as much as loud ones; SI-SDR
+hears the waveform but not its level. Read them together.
 """
 
 from functools import lru_cache
@@ -21,6 +21,7 @@ FLOOR = 1e-5  # MSG-LD's clamp: -100 dB, far below hearing
 SECOND_FLOOR = 1e-3  # -60 dB: the same distance without the inaudible bins
 EPSILON = 1e-8
 CLEAN = 20.0  # dB; a mixture this near to its stem leaves nothing to separate
+NOTHING = -60.0  # dB; the SI-SDR of an estimate of zeros, whose formula would say 1e-8 over 1e-8
 QUIETEST = -120.0  # dB; what a level of digital silence is called
 DRAWS = 1000  # resampled song lists of a confidence interval
 
@@ -28,7 +29,7 @@ Scores = NDArray[np.float64]
 
 
 def mel_hertz(mels: Scores) -> Scores:
-    """Frequencies of positions on Slaney's mel scale: 200/3 Hz a mel up to 1000 Hz, 27 mels a factor of 6.4 above."""
+    """Frequencies on Slaney's mel scale: 200/3 Hz a mel up to 1000 Hz, 27 mels a factor of 6.4 above."""
     return np.where(mels < 15, mels * 200 / 3, 1000 * np.exp((mels - 15) * np.log(6.4) / 27))
 
 
@@ -49,7 +50,7 @@ def mel(wave: Array) -> Array:
     wave     (N,), N > 512; clipped to full scale
     returns  (64, N // 160)
 
-    Front end of MSG-LD (arXiv 2409.12346): 1024-frame periodic Hann, stride 160, reflected by 512 at both ends.
+    Front end of MSG-LD (arXiv 2409.12346): 1024-frame periodic Hann, stride 160, both ends reflected.
     """
     padded = np.pad(np.clip(wave, -1, 1).astype(np.float32), WINDOW // 2, mode="reflect")
     hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
@@ -88,13 +89,13 @@ def si_sdr(estimate: Array, target: Array) -> float:
 def si_sdr_improvement(estimate: Array, mixture: Array, target: Array) -> float | None:
     """How many dB nearer to the target than the mixture was.
 
-    None where the figure would mean nothing: a silent target, a silent estimate (its SI-SDR is 1e-8 over 1e-8), or a
-    mixture that is within 20 dB of the target already.
+    None where the figure would mean nothing: a silent target, or a mixture within 20 dB of it already.
+    Silence in place of a stem that is there counts as -60 dB, so that giving up is never rewarded.
     """
     before = si_sdr(mixture, target)
-    if is_silent(target) or not np.any(estimate) or before > CLEAN:
+    if is_silent(target) or before > CLEAN:
         return None
-    return si_sdr(estimate, target) - before
+    return (si_sdr(estimate, target) if np.any(estimate) else NOTHING) - before
 
 
 def rms(wave: Array) -> float:
@@ -103,8 +104,8 @@ def rms(wave: Array) -> float:
 
 
 def is_silent(wave: Array) -> bool:
-    """True under -47 dB of full scale: GMSDI's threshold of 1.5e-5 on norm / N, for its windows of 4 s at 22.05 kHz."""
-    return rms(wave) < 1.5e-5 * np.sqrt(4 * 22050)
+    """True under -47 dB of full scale: GMSDI's 1.5e-5 on norm / N for its windows of 4 s at 22.05 kHz."""
+    return rms(wave) < 1.5e-5 * float(np.sqrt(4 * 22050))
 
 
 def relative_level(stem: Array, mixture: Array) -> float:
@@ -114,9 +115,14 @@ def relative_level(stem: Array, mixture: Array) -> float:
 
 
 def confidence(
-    values: Scores, songs: list[str], statistic: Literal["median", "mean"] = "median", *, draws: int = DRAWS, seed: int = 0
+    values: Scores,
+    songs: list[str],
+    statistic: Literal["median", "mean"] = "median",
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> tuple[float, float] | None:
-    """95 % bootstrap interval of a statistic, whole songs drawn with replacement: clips of a song are not independent.
+    """95 % bootstrap interval, whole songs drawn with replacement: clips of a song are not independent.
 
     values   (n,)
     songs    the song of each value
@@ -127,7 +133,11 @@ def confidence(
         return None
     drawn = np.random.default_rng(seed).integers(len(names), size=(draws, len(names)))
     copies = np.stack([np.bincount(row, minlength=len(names)) for row in drawn])
-    spread = _weighted_medians(values, copies[:, song]) if statistic == "median" else _means(values, copies[:, song])
+    spread = (
+        _weighted_medians(values, copies[:, song])
+        if statistic == "median"
+        else _means(values, copies[:, song])
+    )
     low, high = np.quantile(spread, [0.025, 0.975])
     return float(low), float(high)
 
@@ -145,4 +155,5 @@ def _weighted_medians(values: Scores, weights: NDArray[np.int64]) -> Scores:
     total = counts[:, -1:]
     lower = np.argmax(2 * counts >= total, axis=1)
     upper = np.argmax(2 * counts > total, axis=1)
-    return (values[order][lower] + values[order][upper]) / 2
+    medians: Scores = (values[order][lower] + values[order][upper]) / 2
+    return medians

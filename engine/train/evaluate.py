@@ -1,0 +1,261 @@
+"""Extraction measured beside its floors and its ceiling: cases in, a report out.
+
+cases ─► floor and ceiling rows (kept in a cache by content) ─┐
+      └► extract(mixture, rate, prompt) ─► scores ────────────┴─► Report ─► table, JSON, plot
+
+Also the door of `stemwright evaluate`: `main` alone prints.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from stemwright.engine.audio import Audio, resample
+from stemwright.engine.contracts import Array
+from stemwright.engine.errors import BadInput
+from stemwright.engine.train import baselines, metrics
+from stemwright.engine.train.baselines import Mixture
+from stemwright.engine.train.evaluation_report import (
+    DSP,
+    GROUPS,
+    IDEAL,
+    MIXTURE,
+    OURS,
+    SCALED,
+    SILENCE,
+    Absence,
+    Report,
+    Score,
+)
+from stemwright.engine.train.evaluation_sets import Case, demo_cases, recordings_cases, soundfont_cases
+
+Extract = Callable[[Array, int, str], Array]  # mixture (K, N), rate in Hz, prompt → stem (K, N)
+
+
+def evaluate(
+    cases: Iterable[Case],
+    extract: Extract | None = None,
+    *,
+    cache: Path | None = None,
+    on_case: Callable[[Case], None] = lambda case: None,
+) -> Report:
+    """Every case scored in every row.
+
+    extract  what is measured; None gives the other rows alone
+    cache    a folder that keeps the other rows by the content of their case, so that they are computed once
+    on_case  called with each case that is done
+    """
+    scores: list[Score] = []
+    absences: list[Absence] = []
+    mixture: Mixture | None = None
+    for case in cases:
+        if mixture is None or mixture.waves is not case.mixture:
+            mixture = Mixture(case.mixture, case.rate)
+        stem = extract(case.mixture, case.rate, case.prompt) if extract else None
+        if case.target is not None:
+            scores += reference_scores(case, case.target, mixture, cache)
+            scores += [score(case, OURS, stem, case.target)] if stem is not None else []
+        elif stem is not None:
+            absences.append(
+                Absence(case.group, case.song, case.label, metrics.relative_level(stem, case.mixture))
+            )
+        on_case(case)
+    return Report(tuple(scores), tuple(absences))
+
+
+def score(case: Case, row: str, estimate: Array, target: Array) -> Score:
+    """An estimate (K, N) against the target (K, N): SI-SDR on all channels as one signal, Log-Mel in mono."""
+    heard, true = metrics.mel(as_mono(estimate, case.rate)), metrics.mel(as_mono(target, case.rate))
+    return Score(
+        case.group,
+        case.song,
+        case.label,
+        row,
+        si_sdri=metrics.si_sdr_improvement(estimate, case.mixture, target),
+        log_mel=metrics.mel_distance(heard, true),
+        log_mel_60=metrics.mel_distance(heard, true, metrics.SECOND_FLOOR),
+        level=metrics.relative_level(estimate, case.mixture),
+    )
+
+
+def as_mono(waves: Array, rate: int) -> Array:
+    """(K, N) at any rate → (N',) at 16 kHz, the mean of the channels"""
+    mono: Array = resample(Audio(waves, rate).mono(), metrics.RATE).samples[0]
+    return mono
+
+
+def reference_scores(case: Case, target: Array, mixture: Mixture, cache: Path | None) -> list[Score]:
+    """The scores of every row but ours, from the cache where it has them."""
+    path = cache / f"{content_hash(case, target)}.json" if cache else None
+    if path and path.exists():
+        return [
+            Score(**{**kept, "song": case.song, "group": case.group})
+            for kept in json.loads(path.read_text("utf-8"))
+        ]
+    estimates = reference_estimates(case, target, mixture)
+    scores = [by_definition(score(case, row, estimate, target)) for row, estimate in estimates]
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps([asdict(each) for each in scores]), "utf-8")
+        part.replace(path)
+    return scores
+
+
+def by_definition(computed: Score) -> Score:
+    """The mixture at any gain improves by exactly 0 dB, rounding aside; of silence there is no SI-SDR."""
+    if computed.si_sdri is None or computed.row not in (MIXTURE, SCALED, SILENCE):
+        return computed
+    return replace(computed, si_sdri=None if computed.row == SILENCE else 0.0)
+
+
+def reference_estimates(case: Case, target: Array, mixture: Mixture) -> Iterator[tuple[str, Array]]:
+    """Rows and their estimates (K, N); one row for each classical method."""
+    gain = baselines.oracle_gain(as_mono(case.mixture, case.rate), as_mono(target, case.rate))
+    yield MIXTURE, case.mixture
+    yield SCALED, case.mixture * np.float32(gain)
+    yield SILENCE, np.zeros_like(case.mixture)
+    for method, estimate in baselines.classical(mixture, case.label).items():
+        yield f"{DSP}: {method}", estimate
+    yield IDEAL, baselines.ideal_ratio_mask(mixture, target)
+
+
+def content_hash(case: Case, target: Array) -> str:
+    """Names a case by its samples and by the code that scores it, so that a cache is never stale."""
+    content = hashlib.sha256(code_hash())
+    content.update(f"{case.label} {case.rate} {case.mixture.shape}".encode())
+    content.update(np.ascontiguousarray(case.mixture).tobytes())
+    content.update(np.ascontiguousarray(target).tobytes())
+    return content.hexdigest()[:32]
+
+
+@lru_cache(maxsize=1)
+def code_hash() -> bytes:
+    """Digest of the modules that the cached scores depend on."""
+    modules = [Path(str(module.__file__)) for module in (metrics, baselines)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in [*modules, Path(__file__)])).digest()
+
+
+def engine_extractor(model: str | None, steps: int | None = None, guidance: float | None = None) -> Extract:
+    """What a user gets from the engine: the stem of one prompt, in the mixture's rate and channels."""
+    from stemwright.engine.engine import Engine
+    from stemwright.engine.job import Job, Prompt
+    from stemwright.engine.tracks import Task
+
+    engine = Engine.load(model)
+
+    def extract(mixture: Array, rate: int, prompt: str) -> Array:
+        job = Job(Task.EXTRACT, (Prompt(prompt),), Audio(mixture, rate), steps=steps, guidance=guidance)
+        stem: Array = engine.run(job).stems[0].audio.samples
+        return stem
+
+    return extract
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `stemwright evaluate`."""
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="name or folder of a model; 'none' gives the baseline rows alone (default: the shipped model)",
+    )
+    parser.add_argument(
+        "--sets",
+        nargs="+",
+        choices=[*GROUPS],
+        default=[*GROUPS],
+        metavar="SET",
+        help="soundfont, recordings, demo (default: all three)",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("shared/data"),
+        metavar="DIR",
+        help="folder with multitrack/<song>/<class>__<stem>.flac and demo/boas/*.flac (default: shared/data)",
+    )
+    parser.add_argument(
+        "--pool",
+        type=Path,
+        metavar="DIR",
+        help="songs rendered through the held-out soundfont, e.g. pool_test (default: DATA/pool_test)",
+    )
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="the first N songs of each set, e.g. 12 (default: all)"
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="keep the baseline rows there between runs, e.g. build/evaluation (default: none)",
+    )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write every score and the summary, e.g. evaluation.json (default: none)",
+    )
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="write the picture, e.g. evaluation.png (default: none)"
+    )
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="sampler steps, e.g. 1 (default: the model's own)"
+    )
+    parser.add_argument(
+        "--guidance", type=float, metavar="G", help="text guidance, e.g. 1.5 (default: the model's own)"
+    )
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="processor threads (default: 1)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluate a model, print the tables; → the exit code."""
+    from stemwright.engine.train.evaluation_tables import markdown, plot
+
+    parser = argparse.ArgumentParser(
+        "stemwright evaluate",
+        description="Measure a model on music it never heard, beside floors and a ceiling.",
+        allow_abbrev=False,
+    )
+    add_arguments(parser)
+    flags = parser.parse_args(argv)
+    extract = None if flags.model == "none" else engine_extractor(flags.model, flags.steps, flags.guidance)
+    report = evaluate(chosen_cases(flags), extract, cache=flags.cache, on_case=_ticker())
+    sys.stdout.write(markdown(report))
+    if flags.json:
+        flags.json.write_text(report.as_json(), "utf-8")
+    if flags.plot:
+        plot(report, flags.plot)
+    return 0
+
+
+def chosen_cases(flags: argparse.Namespace) -> Iterator[Case]:
+    """The cases of the sets asked for."""
+    if flags.limit is not None and flags.limit < 1:
+        raise BadInput(f"--limit {flags.limit} leaves no songs: give 1 or more, or leave it out for all")
+    if "soundfont" in flags.sets:
+        yield from soundfont_cases(flags.pool or flags.data / "pool_test", flags.limit)
+    if "recordings" in flags.sets:
+        yield from recordings_cases(flags.data / "multitrack", flags.limit)
+    if "demo" in flags.sets:
+        yield from demo_cases(flags.data / "demo" / "boas")
+
+
+def _ticker() -> Callable[[Case], None]:
+    """Counts cases on a terminal."""
+    done = 0
+
+    def tick(case: Case) -> None:
+        nonlocal done
+        done += 1
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{done} {case.group} {case.song} {case.label}\033[K")
+
+    return tick
