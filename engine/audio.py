@@ -42,6 +42,7 @@ MOST_CHANNELS = 64
 SHORTEST = 0.1  # seconds; less is one hop of the model
 LOUDEST = 2.0**20  # 120 dB over full scale: only broken files go there
 BLOCK = 1 << 17  # frames read at once
+UNKNOWN_FRAMES = 1 << 62  # what the decoder says then, or more
 FORMATS = "WAV, FLAC, Ogg, MP3 or AIFF"
 
 
@@ -83,11 +84,11 @@ class AudioFile:
     and any span can be read without the rest, so that memory does not grow with the song.
     """
 
-    def __init__(self, path: Path, source: "soundfile.SoundFile", frames: int) -> None:
+    def __init__(self, path: Path, source: "soundfile.SoundFile") -> None:
         self.path = path
         self.rate: int = source.samplerate
         self.channels: int = source.channels
-        self.frames = frames
+        self.frames: int = source.frames
         self._source = source
 
     @property
@@ -147,12 +148,11 @@ def open_audio(path: str | os.PathLike[str]) -> AudioFile:
     source = _open(path)
     try:
         _refuse_shape(path, source)
-        frames = source.frames if source.frames < 1 << 62 else _count(source)
-        _refuse_length(path, source, frames)
+        _refuse_length(path, source)
     except BaseException:
         source.close()
         raise
-    return AudioFile(path, source, frames)
+    return AudioFile(path, source)
 
 
 def read(path: str | os.PathLike[str]) -> Audio:
@@ -254,14 +254,6 @@ def _open(path: Path) -> "soundfile.SoundFile":
         ) from error
 
 
-def _count(source: "soundfile.SoundFile") -> int:
-    """Length of a stream whose header does not tell it (a FLAC that was encoded into a pipe)."""
-    frames = 0
-    while count := len(_decode(source, frames, BLOCK)):
-        frames += count
-    return frames
-
-
 def _refuse_unreadable(path: Path) -> None:
     try:
         kind = path.stat()
@@ -295,9 +287,15 @@ def _refuse_shape(path: Path, source: "soundfile.SoundFile") -> None:
         )
 
 
-def _refuse_length(path: Path, source: "soundfile.SoundFile", frames: int) -> None:
+def _refuse_length(path: Path, source: "soundfile.SoundFile") -> None:
+    frames = source.frames
     if frames == 0:
         raise BadInput(f"{quoted(path)}: holds no sound (0 frames). Export it again.")
+    if frames >= UNKNOWN_FRAMES:
+        raise BadInput(
+            f"{quoted(path)}: its header does not say how long it is (encoded into a pipe); the length "
+            "is needed first. Make it whole: ffmpeg -i INPUT whole.flac."
+        )
     seconds = frames / source.samplerate
     if seconds < SHORTEST:
         raise BadInput(

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 UNKNOWN = 0x7FFF0000  # bytes; programs that write into a pipe put this or more where the length should be
-RIFF_LIMIT = 0xFFFFFFFF  # bytes; a longer WAV is RF64
+LONGEST_RIFF = 0xFFFFFFFE  # bytes; a longer WAV is RF64
+IN_DS64 = 0xFFFFFFFF  # stands where the ds64 chunk holds the length
 
 
 def missing_bytes(path: Path) -> int:
@@ -31,7 +32,7 @@ def _missing(file: BinaryIO, size: int, wanted: bytes, order: str) -> int:
     while len(head := file.read(8)) == 8:
         name, length = head[:4], int(struct.unpack(order + "I", head[4:])[0])
         if name == wanted:
-            if length == RIFF_LIMIT and long_size:
+            if length == IN_DS64 and long_size:
                 length = long_size
             elif length >= UNKNOWN and file.tell() + length > size:
                 return 0
@@ -54,11 +55,11 @@ def wav_header(frames: int, rate: int, channels: int, bits: int, is_float: bool)
     kind = 3 if is_float else 1
     fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, kind, channels, rate, rate * align, align, bits)
     if is_float:
-        fmt += struct.pack("<4sII", b"fact", 4, min(frames, RIFF_LIMIT))
+        fmt += struct.pack("<4sII", b"fact", 4, min(frames, IN_DS64))
     whole = 4 + 36 + len(fmt) + 8 + data + data % 2
-    if whole > RIFF_LIMIT:
-        start = struct.pack("<4sI4s", b"RF64", RIFF_LIMIT, b"WAVE")
+    if whole > LONGEST_RIFF:
+        start = struct.pack("<4sI4s", b"RF64", IN_DS64, b"WAVE")
         start += struct.pack("<4sIQQQI", b"ds64", 28, whole, data, frames, 0)
-        return start + fmt + struct.pack("<4sI", b"data", RIFF_LIMIT)
+        return start + fmt + struct.pack("<4sI", b"data", IN_DS64)
     start = struct.pack("<4sI4s", b"RIFF", whole, b"WAVE") + struct.pack("<4sI28x", b"JUNK", 28)
     return start + fmt + struct.pack("<4sI", b"data", data)

