@@ -81,9 +81,8 @@ class Refiner:
     def __init__(self, rate: int, channels: int, stems: int, grid: Grid = Grid()) -> None:
         self.rate, self.channels, self.stems, self.grid = rate, channels, stems, grid
         self.hop = stride(rate)
-        self._window = (0.5 - 0.5 * np.cos(np.pi * np.arange(4 * self.hop) / (2 * self.hop))).astype(
-            np.float32
-        )
+        phase = np.pi * np.arange(4 * self.hop) / (2 * self.hop)
+        self._window = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)  # periodic Hann
         self._spread = _Spread(rate, 4 * self.hop, grid)
         # A window k is centred on frame k × hop. The first that counts is −1: two hops of silence come first,
         # and one more for the half window before its centre.
@@ -93,7 +92,6 @@ class Refiner:
         self._next = -1  # window
         self._sums = np.zeros((stems, channels, 3 * self.hop), np.float32)  # of windows before `_next`
         self._taken = 0  # frames pushed
-        self._given = 0  # frames returned
 
     def push(self, mixture: Array | None = None, masks: Array | None = None) -> tuple[Array, Array]:
         """More mixture (K, n), more masks (Q, F, m), or both."""
@@ -119,9 +117,7 @@ class Refiner:
         if not len(self._masks):
             return 0
         by_mixture = self._mixture.shape[1] // self.hop - 3
-        last = (
-            self._first_mask + len(self._masks) - 1
-        )  # a window at or after this frame may need the next one
+        last = self._first_mask + len(self._masks) - 1  # a window centred after it needs the next one
         by_masks = -(-last * self.grid.hop * self.rate // (self.grid.rate * self.hop)) - self._next
         return max(0, min(by_mixture, by_masks))
 
@@ -151,7 +147,6 @@ class Refiner:
         self._sums = sums[..., windows * hop :]
         self._mixture = self._mixture[:, windows * hop :]
         self._next += windows
-        self._given += rest.shape[1]
         return stems, rest
 
     def _overlap(self, pieces: Array) -> Array:
