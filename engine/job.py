@@ -1,4 +1,4 @@
-"""What is asked of the engine and what comes back: frozen, so that the same Job and model give the same stems."""
+"""What is asked of the engine and what comes back: frozen; the same Job and model give the same stems."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from stemwright.engine.tracks import Task
 
 
 class Render(str, Enum):
-    """How latents become a stem: a mask on the input (`preserve`), or the decoder's own waveform (`decode`)."""
+    """How latents become a stem: a mask on the input (`preserve`), or the decoder's waveform (`decode`)."""
 
     PRESERVE = "preserve"
     DECODE = "decode"
@@ -29,8 +29,10 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Job:
-    """One request. Several prompts: extract gives one stem each; add makes one pass each, the submix
-    re-encoded between; the others take one. generate with `stem_by_stem` makes its prompts one after the other.
+    """One request.
+
+    Several prompts: extract gives one stem each; add makes one pass each, the submix re-encoded between, and so
+    does generate with `stem_by_stem`; the others take one.
     """
 
     task: Task
@@ -39,7 +41,9 @@ class Job:
     seconds: float = 10.24  # generate only: length asked for
     rate: int = 44100  # generate only: output rate in Hz
     steps: int | None = None  # None: the manifest's default for the task
-    guidance: float | None = None  # None: the manifest's default for the task; 1 is none and costs one forward
+    guidance: float | None = (
+        None  # None: the manifest's default for the task; 1 is none and costs one forward
+    )
     sampler: str | None = None  # "ddim" | "unipc" | "ab2"; None: the manifest's default
     seed: int = 0
     render: Render | None = None  # None: preserve for extract, decode for the others

@@ -86,11 +86,15 @@ def read_manifest(folder: Path) -> Manifest:
         with path.open("rb") as file:
             text = file.read(LARGEST + 1)
     except FileNotFoundError as error:
-        raise ModelMissing(f"{folder}: no model there ({NAME} is missing). `stemwright models` lists them.") from error
+        raise ModelMissing(
+            f"{folder}: no model there ({NAME} is missing). `stemwright models` lists them."
+        ) from error
     except OSError as error:
         raise ModelDamaged(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
     if len(text) > LARGEST:
-        raise ModelDamaged(f"{path}: is over {LARGEST} bytes; a manifest is far smaller. Install the model again.")
+        raise ModelDamaged(
+            f"{path}: is over {LARGEST} bytes; a manifest is far smaller. Install the model again."
+        )
     try:
         return parse(json.loads(text), path)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
@@ -102,7 +106,9 @@ def parse(content: Any, path: Path) -> Manifest:
     top = Fields(content, path)
     version = top.whole("format", 1, 1 << 30)
     if version > FORMAT:
-        raise ModelTooNew(f"{path}: has format {version}; this Stemwright reads up to {FORMAT}. Upgrade Stemwright.")
+        raise ModelTooNew(
+            f"{path}: has format {version}; this Stemwright reads up to {FORMAT}. Upgrade Stemwright."
+        )
     schedule = top.inner("schedule", {})
     window = top.whole("window", 1, 1 << 16)
     defaults = top.inner("defaults", {})
@@ -141,7 +147,13 @@ def _defaults(fields: "Fields", window: int) -> Defaults:
 
 def _listed(fields: "Fields", name: str, path: Path) -> Listed:
     plain = PurePosixPath(name)
-    if plain.is_absolute() or {"..", ""} & set(name.split("/")) or "\\" in name or ":" in name or "\0" in name:
+    if (
+        plain.is_absolute()
+        or {"..", ""} & set(name.split("/"))
+        or "\\" in name
+        or ":" in name
+        or "\0" in name
+    ):
         raise ModelDamaged(f"{path}: names the file {name!r}, outside its folder. Do not trust this model.")
     sha256 = fields.take("sha256", str)
     if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
@@ -192,7 +204,11 @@ class Fields:
 
     def texts(self, name: str) -> list[str]:
         values = self.take(name, list)
-        if not values or not all(isinstance(value, str) for value in values) or len(set(values)) < len(values):
+        if (
+            not values
+            or not all(isinstance(value, str) for value in values)
+            or len(set(values)) < len(values)
+        ):
             raise self.wrong(self._above + name, "is not a list of different names")
         return values
 

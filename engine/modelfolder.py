@@ -1,7 +1,7 @@
 """A model is a folder: `manifest.json` beside its weights and graphs. Found by name, verified, then opened.
 
-Shipped models lie in the package, a user's own under $STEMWRIGHT_MODELS or the platform's data folder. Nothing in
-them is unpickled, and nothing outside the folder is read.
+Shipped models lie in the package, a user's own under $STEMWRIGHT_MODELS or the platform's data folder. Nothing
+in them is unpickled, and nothing outside the folder is read.
 """
 
 import hashlib
@@ -88,12 +88,13 @@ def find(name_or_path: str | os.PathLike[str] = DEFAULT) -> Path:
         return Path(name)
     known = ", ".join(models) or "none"
     raise ModelMissing(
-        f'there is no model "{name}"; known are: {known}. Give one of these, or the path of a folder with a {NAME}.'
+        f'there is no model "{name}"; known are: {known}. '
+        f"Give one of these, or the path of a folder with a {NAME}."
     )
 
 
 def verify(folder: Path, manifest: Manifest | None = None) -> Manifest:
-    """Hold every file against its size and hash in the manifest; ModelDamaged names the first that differs."""
+    """Hold every file against its size and hash in the manifest; the first that differs is ModelDamaged."""
     manifest = manifest or read_manifest(folder)
     for name, listed in manifest.files.items():
         path = inside(folder, name)
@@ -106,14 +107,16 @@ def verify(folder: Path, manifest: Manifest | None = None) -> Manifest:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """The file of that name in the folder; ModelDamaged where it is missing or a link leads out of the folder."""
+    """The file of that name in the folder; ModelDamaged where it is missing or a link leads out."""
     path = folder / name
     try:
         real = path.resolve(strict=True)
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelDamaged(f"{path}: is missing. {AGAIN}") from error
     if not real.is_relative_to(folder.resolve()) or not real.is_file():
-        raise ModelDamaged(f"{path}: leads out of the model's folder, or is no file. Do not trust this model.")
+        raise ModelDamaged(
+            f"{path}: leads out of the model's folder, or is no file. Do not trust this model."
+        )
     return path
 
 
@@ -127,8 +130,9 @@ def sha256(path: Path) -> str:
 
 
 def write_manifest(folder: Path, content: dict[str, Any], names: Iterable[str]) -> Manifest:
-    """Write `manifest.json` for these files of the folder, hashes and sizes computed; the rest as at the head of
-    `manifest`. Read back before it is put in place.
+    """Write `manifest.json` for these files of the folder, hashes and sizes computed.
+
+    content  every other field, as at the head of `manifest`; it is read back before it is put in place
     """
     listed = {
         name: {"sha256": sha256(inside(folder, name)), "bytes": (folder / name).stat().st_size}
@@ -141,7 +145,9 @@ def write_manifest(folder: Path, content: dict[str, Any], names: Iterable[str]) 
         part.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         part.replace(folder / NAME)
     except OSError as error:
-        raise BadOutput(f"{folder / NAME}: cannot be written ({error.strerror}). Check the folder.") from error
+        raise BadOutput(
+            f"{folder / NAME}: cannot be written ({error.strerror}). Check the folder."
+        ) from error
     return made
 
 
@@ -171,7 +177,9 @@ def listed(folder: Path, manifest: Manifest, name: str) -> Path:
 
 
 def _unknown(what: str, kind: str, known: str) -> ModelError:
-    return ModelTooNew(f'the model has a {what} of kind "{kind}"; this Stemwright knows {known}. Upgrade Stemwright.')
+    return ModelTooNew(
+        f'the model has a {what} of kind "{kind}"; this Stemwright knows {known}. Upgrade Stemwright.'
+    )
 
 
 def _codec(folder: Path, manifest: Manifest) -> Codec:
@@ -185,7 +193,9 @@ def _codec(folder: Path, manifest: Manifest) -> Codec:
     if not all(isinstance(place, int) and 0 <= place < PATCH**2 for place in kept):
         raise fields.wrong("codec.kept", f"holds places outside 0 to {PATCH**2 - 1}")
     if len(scales) != len(kept) or len(means) != BANDS:
-        raise fields.wrong("codec.scales", f"has {len(scales)} and means {len(means)}; {len(kept)} and {BANDS} belong")
+        raise fields.wrong(
+            "codec.scales", f"has {len(scales)} and means {len(means)}; {len(kept)} and {BANDS} belong"
+        )
     floor = fields.number("floor", 1e-9, 100)
     codec = SpectralCodec(tuple(map(int, kept)), tuple(scales), tuple(means), floor)
     if (codec.rate, codec.hop) != (manifest.rate, manifest.hop):
@@ -209,4 +219,6 @@ def _denoiser(folder: Path, manifest: Manifest, threads: int, device: str) -> De
     if graph and device == "cpu":
         return OrtDenoiser(Graph(listed(folder, manifest, graph), threads))
     weights = listed(folder, manifest, fields.take("weights", str))
-    return EagerDenoiser(open_network(fields.take("kind", str), fields.take("network", dict), weights), device)
+    return EagerDenoiser(
+        open_network(fields.take("kind", str), fields.take("network", dict), weights), device
+    )

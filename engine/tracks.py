@@ -34,17 +34,25 @@ class TrackSet:
 class Roles:
     """One row of the task table: which tracks are given, which carries the prompt, which come back.
 
+    under         dB by which the given track usually lies under the whole mixture
+    is_in_turn    prompts are made one after the other, each hearing the sum of those before
+    is_continued  windows of a long region follow on from each other; else the given track decides each alone
+
     MGE-LDM (arXiv 2505.23305), section 3.3.
     """
 
     given: tuple[str, ...]
     prompted: str
     returned: tuple[str, ...]
+    under: float = 0.0
+    is_in_turn: bool = False
+    is_continued: bool = True
 
 
 TASKS = {
-    Task.EXTRACT: Roles(given=("mix",), prompted="source", returned=("source", "submix")),
-    Task.ADD: Roles(given=("submix",), prompted="source", returned=("source",)),
-    Task.ACCOMPANY: Roles(given=("source",), prompted="submix", returned=("submix",)),
-    Task.GENERATE: Roles(given=(), prompted="mix", returned=("mix", "submix", "source")),
+    Task.EXTRACT: Roles(("mix",), "source", ("source", "submix"), is_continued=False),
+    Task.ADD: Roles(("submix",), "source", ("source",), under=1.0, is_in_turn=True),
+    Task.ACCOMPANY: Roles(("source",), "submix", ("submix",), under=6.0),
+    Task.GENERATE: Roles((), "mix", ("mix",)),
 }
+STEM_BY_STEM = TASKS[Task.ADD]  # generate: nothing is given to the first prompt, the sum so far to the others

@@ -50,7 +50,9 @@ def open_network(kind: str, configuration: dict[str, Any], weights: Path) -> "to
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError as error:
-        raise MissingExtra(f"running without a graph needs: pip install 'stemwright[export]' ({error})") from error
+        raise MissingExtra(
+            f"running without a graph needs: pip install 'stemwright[export]' ({error})"
+        ) from error
     try:
         module, network, sizes = NETWORKS[kind]
         made: torch.nn.Module = getattr(import_module(module), network)(
@@ -75,16 +77,18 @@ def require_torch() -> None:
 
 
 def best_device(asked: str = "auto") -> str:
-    """ "auto" → "cpu": graphs are faster there than torch, and a GPU must be asked for. Else what was asked."""
+    """ "auto" → "cpu": graphs are faster there than torch, and a GPU must be asked for."""
     if asked in ("auto", "cpu"):
         return "cpu"
     require_torch()
     import torch
 
-    kind = asked.split(":")[0]
+    kind = asked.partition(":")[0]
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(kind, False):
-        raise BadJob(f'the device "{asked}" is not here; use "auto", "cpu", or "cuda" with a CUDA build of torch.')
+        raise BadJob(
+            f'the device "{asked}" is not here; use "auto", "cpu", or "cuda" with a CUDA build of torch.'
+        )
     return asked
 
 
@@ -93,5 +97,7 @@ def _sizes(kind: type, configuration: dict[str, Any]) -> Any:
     known = {field.name for field in fields(kind)}
     strangers = sorted(set(configuration) - known)
     if strangers:
-        raise ModelTooNew(f"the network's configuration has {', '.join(strangers)}, unknown here. Upgrade Stemwright.")
+        raise ModelTooNew(
+            f"the network's configuration has {', '.join(strangers)}, unknown here. Upgrade Stemwright."
+        )
     return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in configuration.items()})

@@ -56,8 +56,8 @@ class OrtDenoiser:
         missing = {"latents", "levels", "conditions"} ^ set(graph.inputs)
         if missing or len(graph.outputs) != 1:
             raise ModelDamaged(
-                f"{graph.name}: takes {', '.join(graph.inputs)}; a denoiser takes latents, levels and conditions "
-                "and returns v alone. Export it again."
+                f"{graph.name}: takes {', '.join(graph.inputs)}; a denoiser takes latents, levels and "
+                "conditions and returns v alone. Export it again."
             )
         self._graph = graph
 

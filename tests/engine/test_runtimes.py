@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.engine.tiny_graph import denoiser, vocoder
 
 from stemwright.engine.errors import BadJob, MissingExtra, ModelDamaged, ModelTooNew
 from stemwright.engine.runtimes.eager import EagerDenoiser, best_device, open_network
 from stemwright.engine.runtimes.ort import Graph, OrtDenoiser
+from tests.engine.tiny_graph import denoiser, vocoder
 
 LATENTS = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32)
 LEVELS, CONDITIONS = np.ones((2, 3), np.float32), np.zeros((2, 3, 7), np.float32)
@@ -26,7 +26,7 @@ def test_a_graph_runs_by_name_from_bytes_and_from_a_file(tmp_path: Path) -> None
 
 def test_a_graph_that_is_none_is_damaged_and_named(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(denoiser()[:-20])
-    with pytest.raises(ModelDamaged, match="broken.onnx: ONNX Runtime .* cannot load it"):
+    with pytest.raises(ModelDamaged, match=r"broken\.onnx: ONNX Runtime .* cannot load it"):
         Graph(tmp_path / "broken.onnx")
 
 

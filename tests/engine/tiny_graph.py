@@ -21,7 +21,7 @@ def _tensor(name: str, rank: int) -> bytes:
 
 
 def graph(kind: str, inputs: dict[str, int], output: str, used: tuple[str, ...]) -> bytes:
-    """output = kind(used…), e.g. "Neg"; `inputs` are names and ranks, the output has the first used one's rank."""
+    """output = kind(used…), e.g. "Neg"; `inputs` are names and ranks, the output is as the first used."""
     node = b"".join(_field(1, name) for name in used) + _field(2, output) + _field(4, kind)
     body = _field(1, node) + _field(2, "tiny")
     body += b"".join(_field(11, _tensor(name, rank)) for name, rank in inputs.items())

@@ -1,0 +1,122 @@
+"""Extraction that keeps the mixture: windows in, masks on the mixture out, in a stream of bounded memory.
+
+P prompts · K channels; what comes out is (P + 1, K, n): the stems, then the rest
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from stemwright.engine.asked import Asked
+from stemwright.engine.contracts import Array
+from stemwright.engine.feed import SILENT, Feed, Source, loudness
+from stemwright.engine.modelfolder import Model
+from stemwright.engine.pace import Pace
+from stemwright.engine.refine import Grid, Refiner, presence
+from stemwright.engine.sampling import sampled, wanted_track
+from stemwright.engine.settings import Settings
+from stemwright.engine.shares import shares
+from stemwright.engine.spectral import BINS, STRIDE
+from stemwright.engine.windows import Overlap, Window, batches
+
+ROWS = 4  # windows × prompts sampled at once: on one core more is no faster, and cancelling waits for a batch
+ABSENT = 0.03  # share of the mixture under which an instrument is called not heard
+
+
+def batch_size(prompts: int) -> int:
+    """Windows per batch."""
+    return max(1, ROWS // prompts)
+
+
+class Preserve:
+    """One extraction under way. Iterate once; `notes` are complete after that."""
+
+    def __init__(
+        self,
+        model: Model,
+        settings: Settings,
+        asked: Asked,
+        source: Source,
+        windows: Sequence[Window],
+        *,
+        is_joint: bool,
+    ) -> None:
+        self._model, self._settings, self._asked = model, settings, asked
+        self._source, self._windows, self._is_joint = source, windows, is_joint
+        self._heard = np.zeros(len(asked.names))  # presence × energy
+        self._energy = 0.0
+
+    def spans(self, pace: Pace) -> Iterator[Array]:
+        """(P + 1, K, n) in order; all together as long as the source."""
+        source, manifest = self._source, self._model.manifest
+        grid = Grid(manifest.rate, STRIDE, BINS)
+        refiner = Refiner(source.rate, source.channels, len(self._asked.names), grid)
+        overlap = Overlap(self._windows, manifest.hop // STRIDE)
+        feed = Feed(source.rate, manifest.rate, manifest.hop)
+        blocks = source.blocks()
+        place = 0
+        for batch in batches(self._windows, batch_size(len(self._asked.names))):
+            while not feed.has(batch[-1]) and (block := next(blocks, None)) is not None:
+                feed.push(block)
+                yield _span(refiner.push(mixture=block))
+            if not feed.has(batch[-1]):
+                feed.finish()
+            waves = np.stack([feed.take(window, manifest.window) for window in batch])
+            for masks in self._masks(waves, place, pace):
+                yield _span(refiner.push(masks=overlap.add(masks)))
+            pace.tick("render")
+            place += len(batch)
+        for block in blocks:  # what the resampler keeps back is a few frames: the masks reach to the end
+            yield _span(refiner.push(mixture=block))
+        yield _span(refiner.finish())
+
+    def _masks(self, waves: Array, place: int, pace: Pace) -> Iterator[Array]:
+        """(windows, N) → (P, F, M) of each window"""
+        levels = loudness(waves)
+        gains = 10 ** (self._model.manifest.level / 20) / np.maximum(levels, SILENT)
+        latents = self._model.codec.encode((waves * gains[:, None]).astype(np.float32))
+        pace.tick("encode")
+        found = sampled(
+            self._model,
+            self._settings,
+            self._asked,
+            latents,
+            range(place, place + len(waves)),
+            on_step=lambda done: pace.tick("sample"),
+        )
+        source, rest = (
+            wanted_track(self._model, self._settings, name) for name in self._settings.roles.returned
+        )
+        for window, level in zip(found, levels, strict=True):
+            spectra = (
+                self._model.codec.spectrum(window[:, source]),
+                self._model.codec.spectrum(window[:, rest]),
+            )
+            self._listen(*spectra, float(level) ** 2)
+            if level < SILENT:
+                yield np.zeros_like(spectra[0])
+                continue
+            yield shares(
+                *spectra, self._settings.power, is_joint=self._is_joint, is_inverted=self._asked.is_inverted
+            )
+
+    def _listen(self, sources: Array, rests: Array, energy: float) -> None:
+        self._energy += energy
+        for prompt, (source, rest) in enumerate(zip(sources, rests, strict=True)):
+            self._heard[prompt] += energy * presence(source, rest)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which instruments were not heard, and what of the prompts has no effect."""
+        if self._energy < SILENT**2:
+            return ("the input is silent",)
+        shares_heard = zip(
+            self._asked.names, self._asked.is_inverted, self._heard / self._energy, strict=True
+        )
+        absent = [name for name, inverted, heard in shares_heard if heard < ABSENT and not inverted]
+        return (*(f"no {name} heard" for name in absent), *self._asked.notes(self._settings.guidance))
+
+
+def _span(parts: tuple[Array, Array]) -> Array:
+    stems, rest = parts
+    return np.concatenate([stems, rest[None]])
