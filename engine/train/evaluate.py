@@ -12,30 +12,26 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from stemwright.engine.audio import Audio, resample
+from stemwright.engine.audio import Audio
 from stemwright.engine.contracts import Array
 from stemwright.engine.errors import BadInput
-from stemwright.engine.train import baselines, metrics
+from stemwright.engine.train import baselines, metrics, scoring
 from stemwright.engine.train.baselines import Mixture
 from stemwright.engine.train.evaluation_report import (
-    DSP,
     GROUPS,
-    IDEAL,
-    MIXTURE,
     OURS,
-    SCALED,
-    SILENCE,
     Absence,
     Report,
     Score,
 )
 from stemwright.engine.train.evaluation_sets import Case, demo_cases, recordings_cases, soundfont_cases
+from stemwright.engine.train.scoring import answer, as_mono, by_definition, reference_estimates, score
 
 Extract = Callable[[Array, int, str], Array]  # mixture (K, N), rate in Hz, prompt → stem (K, N)
 
@@ -60,9 +56,11 @@ def evaluate(
         if mixture is None or mixture.waves is not case.mixture:
             mixture = Mixture(case.mixture, case.rate)
         stem = extract(case.mixture, case.rate, case.prompt) if extract else None
+        assert stem is None or stem.shape == case.mixture.shape
         if case.target is not None:
-            scores += reference_scores(case, case.target, mixture, cache)
-            scores += [score(case, OURS, stem, case.target)] if stem is not None else []
+            true = metrics.mel(as_mono(case.target, case.rate))
+            scores += reference_scores(case, true, mixture, cache)
+            scores += [score(case, OURS, stem, true)] if stem is not None else []
         elif stem is not None:
             absences.append(
                 Absence(case.group, case.song, case.label, metrics.relative_level(stem, case.mixture))
@@ -71,37 +69,16 @@ def evaluate(
     return Report(tuple(scores), tuple(absences))
 
 
-def score(case: Case, row: str, estimate: Array, target: Array) -> Score:
-    """An estimate (K, N) against the target (K, N): SI-SDR on all channels as one signal, Log-Mel in mono."""
-    heard, true = metrics.mel(as_mono(estimate, case.rate)), metrics.mel(as_mono(target, case.rate))
-    return Score(
-        case.group,
-        case.song,
-        case.label,
-        row,
-        si_sdri=metrics.si_sdr_improvement(estimate, case.mixture, target),
-        log_mel=metrics.mel_distance(heard, true),
-        log_mel_60=metrics.mel_distance(heard, true, metrics.SECOND_FLOOR),
-        level=metrics.relative_level(estimate, case.mixture),
-    )
-
-
-def as_mono(waves: Array, rate: int) -> Array:
-    """(K, N) at any rate → (N',) at 16 kHz, the mean of the channels"""
-    mono: Array = resample(Audio(waves, rate).mono(), metrics.RATE).samples[0]
-    return mono
-
-
-def reference_scores(case: Case, target: Array, mixture: Mixture, cache: Path | None) -> list[Score]:
+def reference_scores(case: Case, true: Array, mixture: Mixture, cache: Path | None) -> list[Score]:
     """The scores of every row but ours, from the cache where it has them."""
-    path = cache / f"{content_hash(case, target)}.json" if cache else None
+    path = cache / f"{content_hash(case)}.json" if cache else None
     if path and path.exists():
         return [
             Score(**{**kept, "song": case.song, "group": case.group})
             for kept in json.loads(path.read_text("utf-8"))
         ]
-    estimates = reference_estimates(case, target, mixture)
-    scores = [by_definition(score(case, row, estimate, target)) for row, estimate in estimates]
+    estimates = reference_estimates(case, mixture)
+    scores = [by_definition(score(case, row, estimate, true)) for row, estimate in estimates]
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
@@ -110,52 +87,35 @@ def reference_scores(case: Case, target: Array, mixture: Mixture, cache: Path | 
     return scores
 
 
-def by_definition(computed: Score) -> Score:
-    """The mixture at any gain improves by exactly 0 dB, rounding aside; of silence there is no SI-SDR."""
-    if computed.si_sdri is None or computed.row not in (MIXTURE, SCALED, SILENCE):
-        return computed
-    return replace(computed, si_sdri=None if computed.row == SILENCE else 0.0)
-
-
-def reference_estimates(case: Case, target: Array, mixture: Mixture) -> Iterator[tuple[str, Array]]:
-    """Rows and their estimates (K, N); one row for each classical method."""
-    gain = baselines.oracle_gain(as_mono(case.mixture, case.rate), as_mono(target, case.rate))
-    yield MIXTURE, case.mixture
-    yield SCALED, case.mixture * np.float32(gain)
-    yield SILENCE, np.zeros_like(case.mixture)
-    for method, estimate in baselines.classical(mixture, case.label).items():
-        yield f"{DSP}: {method}", estimate
-    yield IDEAL, baselines.ideal_ratio_mask(mixture, target)
-
-
-def content_hash(case: Case, target: Array) -> str:
+def content_hash(case: Case) -> str:
     """Names a case by its samples and by the code that scores it, so that a cache is never stale."""
     content = hashlib.sha256(code_hash())
     content.update(f"{case.label} {case.rate} {case.mixture.shape}".encode())
     content.update(np.ascontiguousarray(case.mixture).tobytes())
-    content.update(np.ascontiguousarray(target).tobytes())
+    content.update(np.ascontiguousarray(answer(case)).tobytes())
     return content.hexdigest()[:32]
 
 
 @lru_cache(maxsize=1)
 def code_hash() -> bytes:
     """Digest of the modules that the cached scores depend on."""
-    modules = [Path(str(module.__file__)) for module in (metrics, baselines)]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in [*modules, Path(__file__)])).digest()
+    modules = [Path(str(module.__file__)) for module in (metrics, baselines, scoring)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in modules)).digest()
 
 
-def engine_extractor(model: str | None, steps: int | None = None, guidance: float | None = None) -> Extract:
+def engine_extractor(
+    model: str, *, threads: int = 1, steps: int | None = None, guidance: float | None = None
+) -> Extract:
     """What a user gets from the engine: the stem of one prompt, in the mixture's rate and channels."""
     from stemwright.engine.engine import Engine
     from stemwright.engine.job import Job, Prompt
     from stemwright.engine.tracks import Task
 
-    engine = Engine.load(model)
+    engine = Engine.load(model, threads=threads)
 
     def extract(mixture: Array, rate: int, prompt: str) -> Array:
         job = Job(Task.EXTRACT, (Prompt(prompt),), Audio(mixture, rate), steps=steps, guidance=guidance)
-        stem: Array = engine.run(job).stems[0].audio.samples
-        return stem
+        return engine.run(job).stems[0].audio.samples
 
     return extract
 
@@ -164,8 +124,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `stemwright evaluate`."""
     parser.add_argument(
         "--model",
+        default="default",
         metavar="MODEL",
-        help="name or folder of a model; 'none' gives the baseline rows alone (default: the shipped model)",
+        help="name or folder of a model; 'none' gives the baseline rows alone (default: %(default)s)",
     )
     parser.add_argument(
         "--sets",
@@ -226,7 +187,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add_arguments(parser)
     flags = parser.parse_args(argv)
-    extract = None if flags.model == "none" else engine_extractor(flags.model, flags.steps, flags.guidance)
+    extract = (
+        None
+        if flags.model == "none"
+        else engine_extractor(flags.model, threads=flags.threads, steps=flags.steps, guidance=flags.guidance)
+    )
     report = evaluate(chosen_cases(flags), extract, cache=flags.cache, on_case=_ticker())
     sys.stdout.write(markdown(report))
     if flags.json:

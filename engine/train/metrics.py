@@ -132,7 +132,8 @@ def confidence(
     if len(names) < 2:
         return None
     drawn = np.random.default_rng(seed).integers(len(names), size=(draws, len(names)))
-    copies = np.stack([np.bincount(row, minlength=len(names)) for row in drawn])
+    places = drawn + len(names) * np.arange(draws)[:, None]
+    copies = np.bincount(places.ravel(), minlength=drawn.size).reshape(drawn.shape)
     spread = (
         _weighted_medians(values, copies[:, song])
         if statistic == "median"
