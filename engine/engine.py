@@ -1,8 +1,8 @@
 """The engine: a Job in, stems out.
 
 Two ways through it. *Preserve* streams: `Engine.extract` reads a song of any length in blocks and gives its
-stems in blocks. *Decode* makes sound that did not exist, in memory. What happens to latents is the same in both
-(`sampling`): a mask over the tracks, and no branch per task.
+stems in blocks. *Decode* makes sound that did not exist, in memory. What happens to latents is the same in
+both (`sampling`): a mask over the tracks, and no branch per task.
 """
 
 import os

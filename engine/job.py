@@ -31,8 +31,8 @@ class Prompt:
 class Job:
     """One request.
 
-    Several prompts: extract gives one stem each; add makes one pass each, the submix re-encoded between, and so
-    does generate with `stem_by_stem`; the others take one.
+    Several prompts: extract gives one stem each; add makes one pass each, the submix re-encoded between, and
+    so does generate with `stem_by_stem`; the others take one.
     """
 
     task: Task

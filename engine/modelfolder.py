@@ -1,7 +1,7 @@
 """A model is a folder: `manifest.json` beside its weights and graphs. Found by name, verified, then opened.
 
-Shipped models lie in the package, a user's own under $STEMWRIGHT_MODELS or the platform's data folder. Nothing
-in them is unpickled, and nothing outside the folder is read.
+Shipped models lie in the package, a user's own under $STEMWRIGHT_MODELS or in the platform's data folder.
+Nothing in them is unpickled, and nothing outside the folder is read.
 """
 
 import hashlib

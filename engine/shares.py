@@ -13,9 +13,9 @@ def shares(
 ) -> Array:
     """(P, F, M) source and rest of every prompt → (P, F, M) in [0, 1]
 
-    Alone, a stem gets S^p / (S^p + U^p). Joint stems get the mean of that and of their part among all of them
-    and what none of them claims, and never sum to more than 1. An inverted prompt ("everything but …") gets the
-    other side, and takes no part among the others.
+    Alone, a stem gets S^p / (S^p + U^p). Joint stems get the mean of that and of their part among all of
+    them and what none of them claims, and never sum to more than 1. An inverted prompt ("everything but …")
+    gets the other side, and takes no part among the others.
     """
     of_source, of_both = powers(sources, rests, power)
     alone = of_source / of_both
