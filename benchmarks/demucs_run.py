@@ -1,10 +1,11 @@
 """HTDemucs with random weights on one thread: its speed does not depend on them. Runs in a venv of its own.
 
-Usage: demucs_run.py SECONDS RUNS, prints one JSON object. The settings of the released `htdemucs` (42 M
+Usage: demucs_run.py CORE SECONDS RUNS, prints one JSON object. The settings of the released `htdemucs` (42 M
 weights; four stems in one pass), without its test-time shifts.
 """
 
 import json
+import os
 import sys
 import time
 
@@ -15,7 +16,9 @@ from demucs.htdemucs import HTDemucs
 RATE = 44100
 
 
-def main(seconds: float, runs: int) -> None:
+def main(core: int, seconds: float, runs: int) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = HTDemucs(
@@ -41,4 +44,4 @@ def separate(model: torch.nn.Module, song: torch.Tensor) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))

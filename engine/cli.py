@@ -4,46 +4,39 @@ Everything else is imported when it is needed, so that `--help` answers at once.
 """
 
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
 
+from stemwright.engine.commands.stop import Stop
 from stemwright.engine.errors import Cancelled, MissingExtra, StemwrightError
 
-USAGE, UNEXPECTED = 2, 1
+USAGE = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; → the exit code. No exception leaves, not even Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
+    stop = Stop()
     try:
-        with _stoppable():
-            return _dispatch(words)
-    except StemwrightError as error:
-        return _end(str(error), error.exit_code)
+        with stop.listening():
+            return _dispatch(words, stop)
     except KeyboardInterrupt:
-        return _end("stopped; nothing half-written is left", Cancelled.exit_code)
+        return _stopped()
     except SystemExit as end:  # argparse ends this way
         return end.code if isinstance(end.code, int) else USAGE
     except BrokenPipeError:
         return _quiet_pipe()
     except Exception as error:
+        if stop.is_asked:
+            return _stopped()
+        if isinstance(error, StemwrightError):
+            return _end(str(error), error.exit_code)
         if os.environ.get("STEMWRIGHT_DEBUG") == "1":
             raise
-        return _end(unexpected(error), UNEXPECTED)
+        return _unexpected(error)
 
 
-def unexpected(error: Exception) -> str:
-    """The line for an error that nobody foresaw."""
-    return (
-        f"unexpected {type(error).__name__}: {error}. This is a bug: please report it with the command line "
-        "and what STEMWRIGHT_DEBUG=1 adds to it."
-    )
-
-
-def _dispatch(words: list[str]) -> int:
+def _dispatch(words: list[str], stop: Stop) -> int:
     if words[:1] == ["train"]:
         return _train(words[1:])
     if words[:1] == ["evaluate"]:
@@ -63,7 +56,7 @@ def _dispatch(words: list[str]) -> int:
         return run_models(flags)
     from stemwright.engine.commands.run import run
 
-    return run(flags)
+    return run(flags, stop)
 
 
 def _train(words: list[str]) -> int:
@@ -95,28 +88,6 @@ def _version() -> int:
     return 0
 
 
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """The first SIGINT or SIGTERM raises KeyboardInterrupt; later ones may not disturb the tidying up."""
-    ours = (signal.SIGINT, signal.SIGTERM)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        for one in ours:
-            signal.signal(one, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    try:
-        before = {one: signal.signal(one, stop) for one in ours}
-    except ValueError:  # not the main thread: signals are somebody else's
-        yield
-        return
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-
 def _end(message: str, code: int) -> int:
     from stemwright.engine.commands.show import one_line
 
@@ -124,9 +95,21 @@ def _end(message: str, code: int) -> int:
     return code
 
 
+def _unexpected(error: Exception) -> int:
+    from stemwright.engine.commands.show import unexpected
+
+    return _end(unexpected(error), StemwrightError.exit_code)
+
+
+def _stopped() -> int:
+    return _end("stopped; nothing half-written is left", Cancelled.exit_code)
+
+
 def _quiet_pipe() -> int:
-    """Whoever read our output has left; Python must not complain about it while it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Whoever read our output has left."""
+    from stemwright.engine.commands.show import silence_stdout
+
+    silence_stdout()
     return 0
 
 

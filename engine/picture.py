@@ -3,7 +3,6 @@
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,63 +33,80 @@ LETTERS = dict(
 UNKNOWN_LETTER = "75557"
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One spectrogram of the picture. samples (K, N) at `rate` Hz"""
+class Sketch:
+    """One spectrogram from sound that arrives in blocks: what a panel shows.
 
-    title: str
-    samples: Samples
-    rate: int
-
-
-def png(panels: Sequence[Panel]) -> bytes:
-    """The panels above each other on one loudness scale, so that quiet parts look quiet."""
-    powers = [power(panel.samples, panel.rate) for panel in panels]
-    loudest = max(float(one.max(initial=0.0)) for one in powers) or 1.0
-    drawn = [_draw(panel, one / loudest) for panel, one in zip(panels, powers, strict=True)]
-    return encode(np.concatenate(drawn))
-
-
-def power(samples: Samples, rate: int) -> NDArray[np.float64]:
-    """(K, N) → (HEIGHT, WIDTH): mean power in bands of equal width on a logarithmic axis, the top one first.
-
-    One Hann frame of about 90 ms per column: the cost does not grow with the length of the song.
+    One Hann frame of about 90 ms per column, so that neither time nor memory grows with the length of the song.
     """
-    frames = 1 << max(4, round(np.log2(0.09 * rate)))
-    window = np.hanning(frames).astype(np.float32)
-    bands = np.geomspace(LOWEST, max(rate / 2, 2 * LOWEST), HEIGHT + 1) * frames / rate
-    edges = np.minimum(bands, frames // 2)
-    columns = [_column(samples, centre, window, edges) for centre in _centres(samples.shape[1])]
-    return np.stack(columns, axis=1)[::-1]
+
+    def __init__(self, title: str, rate: int, frames: int) -> None:
+        self.title, self.rate, self.frames = title, rate, frames
+        size = 1 << max(4, round(np.log2(0.09 * rate)))
+        self._window = np.hanning(size).astype(np.float32)
+        # Bands of equal width on a logarithmic axis, from the lowest up, as fractional bins.
+        bands = np.geomspace(LOWEST, max(rate / 2, 2 * LOWEST), HEIGHT + 1) * size / rate
+        self._edges = np.minimum(bands, size // 2)
+        self._starts = ((np.arange(WIDTH) + 0.5) * frames / WIDTH).astype(np.int64) - size // 2
+        self._columns: list[NDArray[np.float64]] = []
+        self._heard = np.zeros((1, size // 2), np.float32)  # silence before the first frame
+        self._begin = -(size // 2)  # frame of _heard[:, 0]
+
+    def push(self, block: Samples) -> None:
+        """(K, n)"""
+        channels = len(block)
+        held = self._heard if len(self._heard) == channels else self._heard.repeat(channels, axis=0)
+        self._heard = np.concatenate([held, block], axis=1)
+        self._advance(self._begin + self._heard.shape[1])
+
+    def power(self) -> NDArray[np.float64]:
+        """(HEIGHT, WIDTH) mean power in each band, the highest first; what has not come yet is silence."""
+        self._heard = np.pad(self._heard, ((0, 0), (0, len(self._window) + 1)))
+        self._advance(self._begin + self._heard.shape[1])
+        return np.stack(self._columns, axis=1)[::-1]
+
+    def _advance(self, end: int) -> None:
+        """Draw the columns that are complete before frame `end`, and forget what no later one needs."""
+        size = len(self._window)
+        while len(self._columns) < WIDTH and (start := self._starts[len(self._columns)]) + size <= end:
+            place = start - self._begin
+            self._columns.append(self._column(self._heard[:, place : place + size]))
+        needed = self._starts[len(self._columns)] if len(self._columns) < WIDTH else end
+        forgotten = int(min(needed, end) - self._begin)
+        self._heard, self._begin = self._heard[:, forgotten:], self._begin + forgotten
+
+    def _column(self, frame: Samples) -> NDArray[np.float64]:
+        """(K, size) → (HEIGHT,)"""
+        bins = (np.abs(np.fft.rfft(frame * self._window)) ** 2).mean(axis=0)
+        # Integrating first makes bands narrower and wider than a bin alike.
+        integral = np.concatenate(([0.0], np.cumsum(bins)))
+        totals = np.diff(np.interp(self._edges + 0.5, np.arange(len(integral)), integral))
+        return np.asarray(totals / np.maximum(np.diff(self._edges), 1e-9))
 
 
-def _centres(length: int) -> NDArray[np.int64]:
-    return ((np.arange(WIDTH) + 0.5) * length / WIDTH).astype(np.int64)
+def sketch(title: str, samples: Samples, rate: int) -> Sketch:
+    """Of a whole sound (K, N)."""
+    made = Sketch(title, rate, samples.shape[1])
+    made.push(samples)
+    return made
 
 
-def _column(
-    samples: Samples, centre: int, window: Samples, edges: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    start = centre - len(window) // 2
-    inside = samples[:, max(start, 0) : max(start + len(window), 0)]
-    before = max(-start, 0)
-    frame = np.zeros((len(samples), len(window)), np.float32)
-    frame[:, before : before + inside.shape[1]] = inside
-    bins = (np.abs(np.fft.rfft(frame * window)) ** 2).mean(axis=0)
-    # Integrating first makes bands narrower and wider than a bin alike.
-    integral = np.concatenate(([0.0], np.cumsum(bins)))
-    totals = np.diff(np.interp(edges + 0.5, np.arange(len(integral)), integral))
-    return np.asarray(totals / np.maximum(np.diff(edges), 1e-9))
+def png(sketches: Sequence[Sketch]) -> bytes:
+    """The panels above each other on one loudness scale, so that quiet parts look quiet."""
+    powers = [one.power() for one in sketches]
+    loudest = max(float(one.max(initial=0.0)) for one in powers) or 1.0
+    return encode(
+        np.concatenate([_draw(one, shown / loudest) for one, shown in zip(sketches, powers, strict=True)])
+    )
 
 
-def _draw(panel: Panel, relative: NDArray[np.float64]) -> Pixels:
+def _draw(panel: Sketch, relative: NDArray[np.float64]) -> Pixels:
     canvas = np.full((TOP + HEIGHT + BOTTOM, LEFT + WIDTH + LEFT // 2), PAPER, np.uint8)
     decibels = 10 * np.log10(np.maximum(relative, 1e-12))
     shades = 1 + np.clip((decibels + RANGE) / RANGE, 0, 1) * (SHADES - 1)
     canvas[TOP : TOP + HEIGHT, LEFT : LEFT + WIDTH] = shades.astype(np.uint8)
     _write(canvas, panel.title, row=4, column=LEFT)
     _frequency_axis(canvas, panel.rate)
-    _time_axis(canvas, panel.samples.shape[1] / panel.rate)
+    _time_axis(canvas, panel.frames / panel.rate)
     return canvas
 
 

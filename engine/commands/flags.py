@@ -187,7 +187,7 @@ def _generate(command: argparse.ArgumentParser) -> None:
         "--stem-by-stem",
         action="store_true",
         help="make the prompts one after the other, each hearing the ones before "
-        "(default: each prompt is a piece of its own), e.g. drums bass --stem-by-stem",
+        "(default: one prompt, one piece), e.g. drums bass --stem-by-stem",
     )
     command.add_argument(
         "--name",

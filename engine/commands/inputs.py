@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stemwright.engine.errors import BadInput
+from stemwright.engine.writing import quoted
 
 SUFFIXES = frozenset(
     (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".w64", ".caf")
@@ -45,14 +46,16 @@ def _folder(folder: Path) -> list[Found]:
             path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()
         )
     except OSError as error:
-        return [Found(folder, BadInput(f"{folder}: the folder cannot be read ({error.strerror})"))]
+        return [Found(folder, BadInput(f"{quoted(folder)}: the folder cannot be read ({error.strerror})"))]
     if inside:
         return [Found(path) for path in inside]
     kinds = "WAV, FLAC, Ogg, MP3 or AIFF"
     return [
         Found(
             folder,
-            BadInput(f"{folder}: the folder holds no {kinds} file; folders inside it are not searched"),
+            BadInput(
+                f"{quoted(folder)}: the folder holds no {kinds} file; folders inside it are not searched"
+            ),
         )
     ]
 
@@ -62,5 +65,8 @@ def _pattern(word: str) -> list[Found]:
 
     matches = sorted(Path(match) for match in glob(word, recursive=True) if Path(match).is_file())
     return [Found(path) for path in matches] or [
-        Found(Path(word), BadInput(f"{word}: no file matches; check the name, or put the pattern in quotes"))
+        Found(
+            Path(word),
+            BadInput(f"{quoted(word)}: no file matches; check the name, or put the pattern in quotes"),
+        )
     ]

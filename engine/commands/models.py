@@ -18,7 +18,7 @@ def run(flags: Namespace) -> int:
 
 
 def _list(flags: Namespace) -> int:
-    """Every model by name; a damaged one is listed with what is wrong, and makes the exit code that of its error."""
+    """Every model by name; a damaged one with what is wrong with it, whose exit code is then this one's."""
     code = 0
     rows: list[dict[str, Any]] = []
     for name, folder in modelfolder.list_models().items():
@@ -78,7 +78,11 @@ def _verify(flags: Namespace) -> int:
     folder = modelfolder.find(flags.model)
     manifest = modelfolder.verify(folder)
     if flags.json:
-        put(json.dumps({"name": manifest.name, "folder": str(folder), "files": len(manifest.files), "whole": True}))
+        put(
+            json.dumps(
+                {"name": manifest.name, "folder": str(folder), "files": len(manifest.files), "whole": True}
+            )
+        )
     else:
         put(f"{manifest.name}: all {len(manifest.files)} files are whole ({folder})")
     return 0

@@ -1,25 +1,17 @@
 """How results are called, and the refusal to write over anything."""
 
-import unicodedata
+import os
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from stemwright.engine.errors import BadOutput
+from stemwright.engine.prompts import slug
+from stemwright.engine.writing import quoted
 
-LONGEST = 80  # bytes of UTF-8 a prompt may give to a file name
-FORBIDDEN = frozenset('/\\:*?"<>|')  # what one system or another refuses in a name
-
-
-def slug(prompt: str) -> str:
-    """A prompt as part of a file name: "the Slap  Bass!" → "the-slap-bass". Any script's letters stay."""
-    letters = "".join(" " if _is_unfit(letter) else letter for letter in unicodedata.normalize("NFC", prompt))
-    words = "-".join(letters.lower().split()).strip("-.!,;'")
-    return words.encode()[:LONGEST].decode(errors="ignore").strip("-.") or "stem"
-
-
-def _is_unfit(letter: str) -> bool:
-    return letter in FORBIDDEN or unicodedata.category(letter) in ("Cc", "Cs", "Cn", "Co", "Zl", "Zp")
+LONGEST = 255  # bytes of a file name, on every common file system
 
 
 def distinct(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
@@ -27,13 +19,21 @@ def distinct(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
     used = set(taken)
     found = []
     for name in names:
-        base, number = slug(name), 2
-        one = base
+        one, number = slug(name), 2
         while one in used:
-            one, number = f"{base}-{number}", number + 1
+            one, number = f"{slug(name)}-{number}", number + 1
         used.add(one)
         found.append(one)
     return found
+
+
+def fitted(prefix: str, ending: str) -> str:
+    """A file name whose prefix gives way where both are too long."""
+    room = LONGEST - len(os.fsencode(ending))
+    short = os.fsencode(prefix)[:room]
+    if len(short) == room:  # the cut may have gone through a letter
+        short = short.decode(errors="ignore").encode()
+    return os.fsdecode(short) + ending
 
 
 def refuse_collisions(claims: Sequence[tuple[str, Path]], inputs: Iterable[Path], *, overwrite: bool) -> None:
@@ -42,19 +42,19 @@ def refuse_collisions(claims: Sequence[tuple[str, Path]], inputs: Iterable[Path]
     counts = Counter(path.resolve() for _, path in claims)
     for who, path in claims:
         if path.resolve() in sources:
-            raise BadOutput(f"{path} is itself an input; write elsewhere with --output DIR")
+            raise BadOutput(f"{quoted(path)} is itself an input. Write elsewhere with --output DIR.")
         if counts[path.resolve()] > 1:
-            others = " and ".join(
-                sorted({name for name, other in claims if other.resolve() == path.resolve()})
-            )
+            rivals = sorted({name for name, other in claims if other.resolve() == path.resolve()})
             raise BadOutput(
-                f"{others} would all be written to {path}; run them apart, each with its own --output DIR"
+                f"{' and '.join(rivals)} would both be written to {quoted(path)}. "
+                "Run them apart, each with its own --output DIR."
             )
         if path.is_dir():
-            raise BadOutput(f"{path} is a folder; write elsewhere with --output DIR")
-        if path.exists() and not overwrite:
+            raise BadOutput(f"{quoted(path)} is a folder. Write elsewhere with --output DIR.")
+        if os.path.lexists(path) and not overwrite:
             raise BadOutput(
-                f"{path} is there already (for {who}); add --overwrite to replace it, or --output DIR"
+                f"{quoted(path)} is there already (from {who}). "
+                "Add --overwrite to replace it, or choose another --output DIR."
             )
 
 
@@ -62,7 +62,24 @@ def make_folder(folder: Path) -> None:
     """The output folder exists afterwards, or BadOutput says why not."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadOutput(
+            f"{quoted(folder)}: the output folder cannot be made ({reason}). Choose another --output."
+        ) from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """A small file, whole or not at all; replaces what is there."""
+    part = path.parent / f".stemwright-{secrets.token_hex(8)}.part"
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
     except OSError as error:
         raise BadOutput(
-            f"{folder}: the output folder cannot be made ({error.strerror}); choose another --output DIR"
+            f"{quoted(path)}: cannot be written ({error.strerror}). "
+            "Free some space, or choose another --output."
         ) from error
+    finally:
+        with suppress(OSError):
+            part.unlink()

@@ -20,6 +20,16 @@ def one_line(message: str) -> str:
     )
 
 
+def unexpected(error: Exception) -> str:
+    """The line for an error that nobody foresaw."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this; close other programs, or give a shorter piece"
+    return (
+        f"unexpected {type(error).__name__}: {error}. This is a bug: please report it with the command line "
+        "and what STEMWRIGHT_DEBUG=1 adds to it."
+    )
+
+
 @dataclass
 class Screen:
     """The two streams. A reader of stdout who leaves is no error: the files are the result."""
