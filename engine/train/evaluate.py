@@ -20,7 +20,7 @@ import numpy as np
 
 from stemwright.engine.audio import Audio
 from stemwright.engine.contracts import Array
-from stemwright.engine.errors import BadInput
+from stemwright.engine.errors import BadInput, BadOutput
 from stemwright.engine.train import baselines, metrics, scoring
 from stemwright.engine.train.baselines import Mixture
 from stemwright.engine.train.evaluation_report import (
@@ -187,6 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add_arguments(parser)
     flags = parser.parse_args(argv)
+    check_outputs(flags.json, flags.plot)
     extract = (
         None
         if flags.model == "none"
@@ -199,6 +200,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if flags.plot:
         plot(report, flags.plot)
     return 0
+
+
+def check_outputs(*paths: Path | None) -> None:
+    """Refuses now what could not be written after all the work."""
+    for path in paths:
+        if path and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+            raise BadOutput(
+                f"{path} cannot be written: no writable folder {path.parent}. Make it first"
+            )
 
 
 def chosen_cases(flags: argparse.Namespace) -> Iterator[Case]:

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from stemwright.engine.contracts import Array
-from stemwright.engine.errors import BadInput
+from stemwright.engine.errors import BadInput, BadOutput
 from stemwright.engine.train import evaluation_sets
 from stemwright.engine.train.evaluate import Extract, evaluate, main
 from stemwright.engine.train.evaluation_report import (
@@ -280,3 +280,8 @@ def test_the_command_prints_tables_and_writes_what_it_is_asked_to(
 def test_a_limit_of_no_songs_is_refused() -> None:
     with pytest.raises(BadInput, match="--limit 0"):
         main(["--model", "none", "--limit", "0"])
+
+
+def test_an_output_that_could_not_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(BadOutput, match="nowhere"):
+        main(["--model", "none", "--json", str(tmp_path / "nowhere" / "report.json")])
