@@ -40,7 +40,7 @@ def struck(
 
 def rhythm(grid: Grid, rng: np.random.Generator) -> list[tuple[int, float]]:
     """A bar of chord strokes as (step, length in steps): a known comping figure or a random one."""
-    figures = (
+    figures: tuple[list[tuple[int, float]], ...] = (
         [(0, 4), (4, 4), (8, 4), (12, 4)],
         [(0, 6), (6, 10)],
         [(0, 3), (3, 3), (6, 2), (8, 3), (11, 3), (14, 2)],
@@ -56,7 +56,7 @@ def rhythm(grid: Grid, rng: np.random.Generator) -> list[tuple[int, float]]:
         figure = figures[rng.integers(len(figures))]
     else:
         hits = [0, *sorted(rng.choice(range(1, 16), rng.integers(1, 7), replace=False))]
-        figure = [(int(step), float(after - step)) for step, after in zip(hits, [*hits[1:], 16])]
+        figure = [(int(step), float(after - step)) for step, after in zip(hits, [*hits[1:], 16], strict=True)]
     return [(step, length) for step, length in figure if step < grid.steps]
 
 
@@ -98,7 +98,7 @@ def strums(grid: Grid, centre: int, rng: np.random.Generator) -> list[Note]:
     notes: list[Note] = []
     for bar in range(grid.bars):
         hits = [step for step, mark in enumerate(line) if mark != "-" and rng.random() < 0.94]
-        for step, after in zip(hits, [*hits[1:], grid.steps]):
+        for step, after in zip(hits, [*hits[1:], grid.steps], strict=True):
             chord = voiced(grid, bar, step, centre, "open")
             chord = sorted({key_above(chord[0], 40), *chord, chord[0] + 12})
             down = line[step] == "D"
@@ -150,7 +150,7 @@ def chugs(grid: Grid, centre: int, rng: np.random.Generator) -> list[Note]:
     return [
         note
         for bar in range(grid.bars)
-        for step, after in zip(hits, [*hits[1:], grid.steps])
+        for step, after in zip(hits, [*hits[1:], grid.steps], strict=True)
         for note in struck(
             grid, bar, step, voiced(grid, bar, step, centre, "power"), (after - step) * gate, 98, 0.003
         )
@@ -178,7 +178,7 @@ def stabs(grid: Grid, centre: int, rng: np.random.Generator) -> list[Note]:
     shape = ("close", "open", "shell")[rng.integers(3)]
     notes: list[Note] = []
     for bar in range(grid.bars):
-        for hit, length in zip(hits, lengths):
+        for hit, length in zip(hits, lengths, strict=True):
             if hit // grid.steps == bar % 2:
                 step = int(hit % grid.steps)
                 notes += struck(grid, bar, step, voiced(grid, bar, step, centre, shape), float(length), 100)

@@ -21,10 +21,13 @@ from stemwright.engine.train.styles import SCALES, STYLES, Style, style_named
 PARTS = (2, 7)  # fewest and most parts of a song
 
 
-def compose(rng: np.random.Generator, *, seconds: float = 10.24, groove: Groove | None = None) -> Song:
+def compose(
+    rng: np.random.Generator, *, seconds: float = 10.24, groove: Groove | None = None, sings: bool = False
+) -> Song:
     """A song window of `seconds`.
 
     groove  a recorded drum performance that sets tempo and style and is the drum part
+    sings   whether a part labelled vocals is added, program 0: no soundfont can play it
     """
     style = STYLES[rng.integers(len(STYLES))]
     tempo = float(rng.uniform(*style.tempo))
@@ -36,6 +39,8 @@ def compose(rng: np.random.Generator, *, seconds: float = 10.24, groove: Groove 
     parts: list[Part] = []
     for label in cast(style, rng, needs_drums=groove is not None):
         parts.append(written(label, grid, style, bar_beat, parts, groove, rng))
+    if sings:
+        parts.append(written("vocals", grid, style, bar_beat, parts, None, rng))
     return Song(tempo, grid.key, style.name, tuple(part for part in parts if part.notes))
 
 
@@ -131,7 +136,7 @@ def written(
     rng: np.random.Generator,
 ) -> Part:
     """One part: a program, its notes, a player's timing, and the bars in which it is silent."""
-    choices = style.kits if label == "drums" and rng.random() < 0.75 else class_named(label).programs
+    choices = style.kits if label == "drums" and rng.random() < 0.75 else class_named(label).programs or (0,)
     program = int(choices[rng.integers(len(choices))])
     if label == "drums":
         notes = groove.window(grid, rng) if groove is not None else drum_notes(grid, bar_beat, rng)
@@ -175,6 +180,9 @@ def pitched(label: str, program: int, grid: Grid, rng: np.random.Generator) -> l
     middle = int(rng.integers(lowest, highest + 1)) if lowest <= highest else (low + high) // 2
     if label == "bass":
         return bass_notes(grid, rng)
+    if label == "vocals":
+        low = int(rng.integers(50, 62))
+        return melodies.melody(grid, low, low + 18, rng, legato=float(rng.uniform(0.8, 1.0)))
     if label == "guitar":
         return guitar(program, grid, middle, rng)
     if label == "piano":

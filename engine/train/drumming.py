@@ -56,17 +56,14 @@ def accents(line: str, hit: int, soft: int) -> tuple[tuple[int, int], ...]:
 
 def invented(rng: np.random.Generator) -> tuple[str, str, str]:
     """Three lines of evenly spread hits, each with its own count and turn."""
-    return (
-        even(rng.integers(2, 8), 0),
-        even(rng.integers(1, 5), 4),
-        even(rng.integers(4, 17), rng.integers(4)),
-    )
+    hits = [int(rng.integers(*span)) for span in ((2, 8), (1, 5), (4, 17))]
+    return even(hits[0], 0), even(hits[1], 4), even(hits[2], int(rng.integers(4)))
 
 
 def even(hits: int, turn: int) -> str:
     """A bar with `hits` strokes spread as evenly as sixteenths allow."""
-    marks = ["x" if (step * int(hits)) % 16 < int(hits) else "-" for step in range(16)]
-    return "".join(marks[(step - int(turn)) % 16] for step in range(16))
+    marks = ["x" if (step * hits) % 16 < hits else "-" for step in range(16)]
+    return "".join(marks[(step - turn) % 16] for step in range(16))
 
 
 def mutated(line: str, rng: np.random.Generator) -> str:
@@ -163,7 +160,7 @@ def fill(grid: Grid, bar: int, rng: np.random.Generator) -> list[Note]:
             int(np.clip(84 + rise * (step - first) / 8 + rng.normal(0, 8), 30, 127)),
             0.15,
         )
-        for step, place in zip(range(first, grid.steps), places)
+        for step, place in zip(range(first, grid.steps), places, strict=True)
         if rng.random() < density
     ]
 

@@ -14,10 +14,23 @@ from stemwright.engine.train.score import Grid, Note
 
 # The dataset's styles in the composer's words; styles not here are left out.
 STYLE_OF = {
-    **{"rock": "rock", "funk": "funk", "jazz": "jazz", "latin": "latin", "pop": "pop", "blues": "blues"},
-    **{"hiphop": "trap", "soul": "funk", "country": "country", "reggae": "reggae", "punk": "rock"},
-    **{"afrocuban": "latin", "afrobeat": "funk", "neworleans": "funk", "gospel": "pop", "dance": "house"},
-    **{"highlife": "latin"},
+    "rock": "rock",
+    "funk": "funk",
+    "jazz": "jazz",
+    "latin": "latin",
+    "pop": "pop",
+    "blues": "blues",
+    "hiphop": "trap",
+    "soul": "funk",
+    "country": "country",
+    "reggae": "reggae",
+    "punk": "rock",
+    "afrocuban": "latin",
+    "afrobeat": "funk",
+    "neworleans": "funk",
+    "gospel": "pop",
+    "dance": "house",
+    "highlife": "latin",
 }
 # Keys an electronic kit sends beside General MIDI's.
 GENERAL_KEYS = {22: 42, 26: 46, 58: 43}

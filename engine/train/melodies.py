@@ -14,7 +14,7 @@ def scale_key(grid: Grid, degree: int) -> int:
 
 
 def motif(grid: Grid, rng: np.random.Generator) -> list[tuple[int, int, int]]:
-    """Two bars of melody as (step, move in scale degrees, length in steps); the second may answer the first."""
+    """Two bars of melody as (step, move in scale degrees, length in steps)."""
     rate, density = int(rng.choice((1, 2, 2, 2, 4))), rng.uniform(0.25, 0.85)
     places = [step for step in range(0, 2 * grid.steps, rate) if rng.random() < density]
     if rng.random() < 0.4:
@@ -24,7 +24,10 @@ def motif(grid: Grid, rng: np.random.Generator) -> list[tuple[int, int, int]]:
     moves = np.clip(np.rint(rng.normal(0, spread, len(places))), -5, 5).astype(int)
     after = [*places[1:], 2 * grid.steps]
     longest = int(rng.choice((2, 4, 8, 16)))
-    return [(step, int(move), min(end - step, longest)) for step, move, end in zip(places, moves, after)]
+    return [
+        (step, int(move), min(end - step, longest))
+        for step, move, end in zip(places, moves, after, strict=True)
+    ]
 
 
 def melody(
@@ -61,15 +64,14 @@ def sung(
     while scale_key(grid, degree) < home:
         degree += 1
     for step, move, length in figure:
-        if rng.random() < variation:
-            move += int(rng.integers(-2, 3))
-        degree += move
+        varied = move + int(rng.integers(-2, 3)) if rng.random() < variation else move
+        degree += varied
         where, offset = bar + step // grid.steps, step % grid.steps
         key = scale_key(grid, degree)
         if offset % 4 == 0 and rng.random() < 0.75:
             key = key_near(grid.chord(where, offset), key)
         if abs(key - home) > 11:
-            degree -= 2 * move
+            degree -= 2 * varied
         key = folded(key, *register)
         notes.append(Note(grid.at(where, offset), key, 88 + 8 * (offset % 4 == 0), length * grid.step * gate))
     return notes

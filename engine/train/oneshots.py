@@ -11,15 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stemwright.engine.train.score import Note, Part
+
+Wave = NDArray[np.float32]
+Samples = NDArray[np.int16]
+Place = tuple[str, "int | str", str]  # label, program, family
 
 RATE = 16000
 FARTHEST = 7  # semitones a sample may be shifted
 FEWEST_KEYS = 5  # distinct pitches an instrument must have
 
-# Text in a sample's file name, in order of trial: the class it belongs to and the nearest General MIDI program.
-PITCHED: dict[str, tuple[tuple[str, str, int], ...]] = {
+# Text in a family's name, in order of trial: its class and the nearest General MIDI program.
+PITCHED: dict[str, tuple[tuple[str, str, int | str], ...]] = {
     "bass": (("pizz", "bass", 32), ("growly", "bass", 33), ("", "bass", 34)),
     "brass": (("trumpet", "brass", 56), ("trombone", "brass", 57), ("tuba", "brass", 58)),
     "guitar": (("acoustic", "guitar", 25), ("karoryfer", "guitar", 27)),
@@ -38,7 +43,7 @@ PITCHED: dict[str, tuple[tuple[str, str, int], ...]] = {
             ("arco", "strings", 43),
         ),
     ),
-    "vocals": (("voices", "choir", 52), ("malevoice", "vocals", 53)),
+    "vocals": (("voices", "choir", 52), ("femalevoice", "vocals", "female"), ("malevoice", "vocals", "male")),
     "wind": (("sax", "reed", 66), ("oboe", "reed", 68), ("clarinet", "reed", 71), ("flute", "pipe", 73)),
 }
 
@@ -90,16 +95,17 @@ KIT_OF = {"oramics": 24, "mercury": 25, "pearl": 0, "sonicpi": 24, "berklee": 0,
 class Instrument:
     """Samples of one source that play one part: by MIDI key, or for drums by role.
 
+    program  General MIDI program or kit, or a kind of singer
     samples  int16 mono at 16 kHz; several per key or role take turns by chance
     """
 
     label: str
-    program: int
+    program: int | str
     family: str
-    samples: dict[int | str, tuple[np.ndarray, ...]]
+    samples: dict[int | str, tuple[Samples, ...]]
 
-    def play(self, part: Part, seconds: float, rng: np.random.Generator) -> np.ndarray | None:
-        """The part as mono float32, or None where a fifth of its notes are out of reach. shape (seconds * 16000,)"""
+    def play(self, part: Part, seconds: float, rng: np.random.Generator) -> Wave | None:
+        """The part as mono float32 (seconds * 16000,); None if a fifth of its notes is out of reach."""
         frames = round(seconds * RATE)
         if self.label == "drums":
             return _drums(self, part, frames, rng)
@@ -123,36 +129,46 @@ def read_oneshots(folder: Path, *, without: Sequence[str] = ()) -> tuple[Instrum
 
     without  sources to leave out, such as those kept for evaluation
     """
-    groups: dict[tuple[str, int, str], dict[int | str, list[np.ndarray]]] = {}
+    cache: dict[Path, Samples] = {}
+    instruments = []
+    for place, files in grouped(folder, without=without).items():
+        for path in (path for paths in files.values() for path in paths):
+            if path not in cache:
+                cache[path] = _read(path)
+        instruments.append(
+            Instrument(*place, {key: tuple(cache[path] for path in paths) for key, paths in files.items()})
+        )
+    return tuple(instruments)
+
+
+def grouped(folder: Path, *, without: Sequence[str] = ()) -> dict[Place, dict[int | str, list[Path]]]:
+    """Files of every instrument by key or role, from their names alone; incomplete instruments are left out."""
+    groups: dict[Place, dict[int | str, list[Path]]] = {}
     for path in sorted(folder.glob("*/*.ogg")):
-        if path.name.split("__")[0] in without:
-            continue
-        for place, key in _places(path):
-            groups.setdefault(place, {}).setdefault(key, []).append(_read(path))
-    return tuple(
-        Instrument(*place, {key: tuple(waves) for key, waves in samples.items()})
-        for place, samples in groups.items()
-        if _complete(place[0], samples)
-    )
+        if path.name.partition("__")[0] not in without:
+            for place, key in _places(path):
+                groups.setdefault(place, {}).setdefault(key, []).append(path)
+    return {place: files for place, files in groups.items() if _complete(place[0], files)}
 
 
-def _complete(label: str, samples: dict[int | str, list[np.ndarray]]) -> bool:
-    """Whether samples make an instrument: kick and snare or three roles for drums, else enough pitches."""
-    return {"kick", "snare"} <= samples.keys() if label == "drums" else len(samples) >= FEWEST_KEYS
+def _complete(label: str, files: dict[int | str, list[Path]]) -> bool:
+    """Whether files make an instrument: kick and snare at least for drums, else enough pitches."""
+    return {"kick", "snare"} <= files.keys() if label == "drums" else len(files) >= FEWEST_KEYS
 
 
-def _read(path: Path) -> np.ndarray:
+def _read(path: Path) -> Samples:
     import soundfile
 
+    wave: Samples
     wave, rate = soundfile.read(path, dtype="int16")
     assert rate == RATE and wave.ndim == 1, path
     return wave
 
 
-def _places(path: Path) -> list[tuple[tuple[str, int, str], int | str]]:
-    """Instruments a file belongs to, as ((label, program, family), key or role); none where its pitch is unknown."""
+def _places(path: Path) -> list[tuple[Place, int | str]]:
+    """Instruments a file belongs to, as ((label, program, family), key or role)."""
     name, folder = path.stem, path.parent.name
-    source = name.split("__")[0]
+    source = name.partition("__")[0]
     if folder == "drums":
         role = next((role for role, words in ROLE_WORDS if any(word in name for word in words)), None)
         if role is None or "loop" in name or "roll" in name:
@@ -170,14 +186,12 @@ def _places(path: Path) -> list[tuple[tuple[str, int, str], int | str]]:
 
 def _family(name: str) -> str:
     """A sample's name up to the note, so that all notes of an instrument share it."""
-    return (
-        re.split(r"-[a-g](?:s|b|sharp|flat|is|es)?-?\d", name)[0].rstrip("-_")
-        if "-" in name
-        else name.split("__")[0]
-    )
+    if "-" not in name:
+        return name.partition("__")[0]
+    return re.split(r"-[a-g](?:s|b|sharp|flat|is|es)?-?\d", name, maxsplit=1)[0].rstrip("-_")
 
 
-def _pitched(instrument: Instrument, note: Note, release: float, rng: np.random.Generator) -> np.ndarray:
+def _pitched(instrument: Instrument, note: Note, release: float, rng: np.random.Generator) -> Wave:
     """One note: the nearest sample resampled, cut at the note's end with a fade, scaled by velocity."""
     key = instrument.nearest(note.key)
     assert key is not None
@@ -188,10 +202,10 @@ def _pitched(instrument: Instrument, note: Note, release: float, rng: np.random.
     fade = min(len(wave), int(release * RATE))
     if len(wave) == frames and fade:
         wave[-fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32) ** 2
-    return wave * (note.velocity / 127.0) ** 1.5
+    return wave * np.float32((note.velocity / 127.0) ** 1.5)
 
 
-def _resampled(wave: np.ndarray, ratio: float, frames: int) -> np.ndarray:
+def _resampled(wave: Samples, ratio: float, frames: int) -> Wave:
     """At most `frames` of a sample read `ratio` times as fast. float32"""
     count = max(1, min(frames, int((len(wave) - 1) / ratio)))
     if ratio == 1.0:
@@ -199,23 +213,24 @@ def _resampled(wave: np.ndarray, ratio: float, frames: int) -> np.ndarray:
     places = np.arange(count, dtype=np.float32) * np.float32(ratio)
     below = places.astype(np.int64)
     part = places - below
-    return (wave[below] * (1 - part) + wave[below + 1] * part) / np.float32(32768.0)
+    read = wave[below] * (1 - part) + wave[below + 1] * part
+    return (read / 32768.0).astype(np.float32)
 
 
-def _add(out: np.ndarray, wave: np.ndarray, start: float) -> None:
+def _add(out: Wave, wave: Wave, start: float) -> None:
     """Mix a note into a part at `start` s; what lies before 0 is cut, with a short fade-in."""
     frame = round(start * RATE)
     if frame < 0:
-        wave = wave[-frame:] * np.minimum(1.0, np.arange(max(0, len(wave) + frame)) / 64)
+        wave = wave[-frame:] * np.minimum(1.0, np.arange(max(0, len(wave) + frame), dtype=np.float32) / 64)
         frame = 0
     wave = wave[: max(0, len(out) - frame)]
     out[frame : frame + len(wave)] += wave
 
 
-def _drums(instrument: Instrument, part: Part, frames: int, rng: np.random.Generator) -> np.ndarray | None:
+def _drums(instrument: Instrument, part: Part, frames: int, rng: np.random.Generator) -> Wave | None:
     """Drum hits by role; one sample per key for the whole part, toms spread in pitch, open hats choked."""
     out = np.zeros(frames + RATE, np.float32)
-    chosen: dict[int, tuple[np.ndarray, float] | None] = {}
+    chosen: dict[int, tuple[Samples, float] | None] = {}
     shift = float(2.0 ** rng.uniform(-0.2, 0.2))
     closed = np.array([note.start for note in part.notes if note.key in (42, 44)])
     played = 0
@@ -227,12 +242,12 @@ def _drums(instrument: Instrument, part: Part, frames: int, rng: np.random.Gener
             continue
         length = _choked(note, closed) if note.key == 46 else 3.0
         wave = _resampled(hit[0], hit[1] * shift, int(length * RATE))
-        _add(out, wave * (note.velocity / 127.0) ** 1.5, note.start)
+        _add(out, wave * np.float32((note.velocity / 127.0) ** 1.5), note.start)
         played += 1
     return out[:frames] if played >= 0.7 * len(part.notes) else None
 
 
-def _hit(instrument: Instrument, key: int, rng: np.random.Generator) -> tuple[np.ndarray, float] | None:
+def _hit(instrument: Instrument, key: int, rng: np.random.Generator) -> tuple[Samples, float] | None:
     """A sample and its playing speed for a drum key, from the key's role or one that can stand in."""
     role = ROLE_OF.get(key, "block")
     roles = [each for each in (role, *INSTEAD.get(role, ())) if each in instrument.samples]
@@ -243,7 +258,7 @@ def _hit(instrument: Instrument, key: int, rng: np.random.Generator) -> tuple[np
     return waves[rng.integers(len(waves))], float(speed)
 
 
-def _choked(note: Note, closed: np.ndarray) -> float:
+def _choked(note: Note, closed: NDArray[np.float64]) -> float:
     """Length in s of an open hat: to the next closed one."""
     later = closed[closed > note.start + 0.01]
     return float(min(3.0, later[0] - note.start)) if len(later) else 3.0

@@ -25,7 +25,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Part:
-    """What one instrument plays: a class label, a General MIDI program (or kit) and notes in order of start."""
+    """What one instrument plays: class label, General MIDI program (or kit), notes in order of start."""
 
     label: str
     program: int
@@ -129,7 +129,7 @@ def humanised(notes: list[Note], looseness: float, rng: np.random.Generator) -> 
     touches = rng.normal(0.0, 1.0, count) * rng.uniform(2.0, 9.0) + rng.uniform(-18.0, 10.0)
     return [
         replace(note, start=note.start + float(shift), velocity=int(min(127, max(8, note.velocity + touch))))
-        for note, shift, touch in zip(notes, shifts, touches)
+        for note, shift, touch in zip(notes, shifts, touches, strict=True)
     ]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stemwright.engine.errors import BadInput, MissingExtra
 from stemwright.engine.train.score import Part
@@ -21,6 +22,8 @@ RATE = 32000  # Hz; FluidSynth interpolates samples, which aliases when it runs 
 LINEAR = 1  # FluidSynth's number for two-point interpolation, a fifth cheaper than its default
 BLOCK = 64  # frames FluidSynth computes at a time; whole blocks keep a song independent of the one before
 DRUM_BANK = 128
+VARIATIONS = {0: 8, 8: 8, 16: 4, 32: 5, 40: 3}  # kits of a kind that follow one another in a font
+MODULATION = 1  # MIDI controller of the modulation wheel
 
 
 class SoundFont:
@@ -29,7 +32,7 @@ class SoundFont:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise BadInput(
-                f"{path}: no such soundfont. Debian has them as fluid-soundfont-gm, musescore-general-soundfont."
+                f"{path}: no such soundfont (Debian: fluid-soundfont-gm, musescore-general-soundfont)."
             )
         fluidsynth = _fluidsynth()
         off = {"synth.reverb.active": 0, "synth.chorus.active": 0, "synth.threadsafe-api": 0}
@@ -37,6 +40,8 @@ class SoundFont:
         self._font = self._synth.sfload(str(path))
         if self._font < 0:
             raise BadInput(f"{path}: FluidSynth cannot load this soundfont.")
+        names = (self._synth.sfpreset_name(self._font, DRUM_BANK, kit) for kit in range(128))
+        self._kits = {kit for kit, name in enumerate(names) if name}
         handle, number = ctypes.c_void_p, ctypes.c_int
         _declared(fluidsynth, "fluid_synth_set_interp_method", handle, number, number)(
             self._synth.synth, -1, LINEAR
@@ -54,10 +59,11 @@ class SoundFont:
             number,
         )
 
-    def play(self, part: Part, seconds: float) -> np.ndarray:
+    def play(self, part: Part, seconds: float, *, kit: int = 0, vibrato: int = 0) -> NDArray[np.float32]:
         """The part as mono float32 at 16 kHz. shape (seconds * 16000,)
 
-        A kit the font lacks is played by its standard kit; a program it lacks is silence.
+        kit      which variation of a drum kit, where the font has several
+        vibrato  modulation wheel, 0-127
         """
         import soxr
 
@@ -65,7 +71,8 @@ class SoundFont:
         whole = -(-frames // BLOCK) * BLOCK
         stereo = np.zeros((2, whole), np.float32)
         self._levelled_voices()
-        self._choose(part)
+        self._choose(part, kit)
+        self._synth.cc(0, MODULATION, vibrato)
         done = 0
         for frame, key, velocity in events(part, seconds):
             self._fill(stereo, done, frame)
@@ -76,19 +83,23 @@ class SoundFont:
                 self._synth.noteoff(0, key)
         self._fill(stereo, done, whole)
         self._quieten()
-        return soxr.resample(stereo[0, :frames] + stereo[1, :frames], RATE, RATE // 2, quality="LQ")
+        mono: NDArray[np.float32] = soxr.resample(stereo[:, :frames].sum(0), RATE, RATE // 2, quality="LQ")
+        return mono
 
-    def _fill(self, stereo: np.ndarray, start: int, end: int) -> None:
+    def _fill(self, stereo: NDArray[np.float32], start: int, end: int) -> None:
         """Render frames start..end into both rows."""
         if end > start:
             left, right = stereo[0].ctypes.data, stereo[1].ctypes.data
             self._write(self._synth.synth, end - start, left, start, 1, right, start, 1)
 
-    def _choose(self, part: Part) -> None:
-        """Select the part's program, or the standard kit where this font lacks a drum kit."""
-        bank = DRUM_BANK if part.label == "drums" else 0
-        if self._synth.program_select(0, self._font, bank, part.program) != 0 and bank == DRUM_BANK:
-            self._synth.program_select(0, self._font, bank, 0)
+    def _choose(self, part: Part, kit: int) -> None:
+        """Select the part's program, or the nearest kit this font has."""
+        if part.label != "drums":
+            self._synth.program_select(0, self._font, 0, part.program)
+            return
+        kits = [part.program + step for step in range(VARIATIONS.get(part.program, 1))]
+        kits = [each for each in kits if each in self._kits] or [0]
+        self._synth.program_select(0, self._font, DRUM_BANK, kits[kit % len(kits)])
 
     def _quieten(self) -> None:
         """End every voice, and let the ends pass unheard."""
@@ -109,7 +120,7 @@ class SoundFont:
 
 
 def events(part: Part, seconds: float) -> list[tuple[int, int, int]]:
-    """Note-ons and note-offs within the window as (frame at RATE, key, velocity or 0), in the order to be sent.
+    """Note-ons and note-offs in the window as (frame at RATE, key, velocity or 0), in the order to be sent.
 
     Notes begun before the window start at 0 with what is left of them.
     """
@@ -138,6 +149,6 @@ def _fluidsynth() -> Any:
         import fluidsynth
     except ImportError as error:
         raise MissingExtra(
-            "rendering songs needs: pip install 'stemwright[train]' and the system library (apt install libfluidsynth3)."
+            "rendering songs needs: pip install 'stemwright[train]', and apt install libfluidsynth3."
         ) from error
     return fluidsynth
