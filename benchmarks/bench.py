@@ -127,7 +127,7 @@ def whole_process(core: int, path: Path, folder: Path) -> dict[str, float]:
 
 
 def demucs(core: int, runs: int) -> dict[str, Any] | None:
-    """HTDemucs with random weights, in a venv of its own; None, and a line that says why, if it cannot run."""
+    """HTDemucs with random weights, in a venv of its own; None, and a line why, if it cannot run."""
     python = ROOT / ".venv-bench" / "bin" / "python"
     try:
         if not python.exists():

@@ -62,17 +62,19 @@ def _dispatch(words: list[str], stop: Stop) -> int:
 def _train(words: list[str]) -> int:
     try:
         from stemwright.engine.train.cli import main as train
+
+        return train(words)
     except ModuleNotFoundError as error:
         raise _missing(error, "training", "train") from error
-    return train(words)
 
 
 def _evaluate(words: list[str]) -> int:
     try:
         from stemwright.engine.train.evaluate import main as evaluate
+
+        return evaluate(words)
     except ModuleNotFoundError as error:
         raise _missing(error, "evaluation", "evaluate") from error
-    return evaluate(words)
 
 
 def _missing(error: ModuleNotFoundError, what: str, extra: str) -> Exception:

@@ -228,7 +228,8 @@ def _sampling(command: argparse.ArgumentParser) -> None:
         "--render",
         choices=("preserve", "decode"),
         help="preserve: a mask on the input, which keeps its phase, stereo and rate; "
-        "decode: the model's own sound (default: preserve for extract, decode for the others), e.g. --render decode",
+        "decode: the model's own sound (default: preserve for extract, decode for the others), "
+        "e.g. --render decode",
     )
 
 

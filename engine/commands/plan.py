@@ -114,6 +114,6 @@ def _pieces(flags: Namespace, job: Job, names: Sequence[str]) -> list[Piece]:
 
 
 def _has_rest(flags: Namespace, job: Job) -> bool:
-    """Extraction leaves a rest; but decoded, several prompts have one each, and none is the rest of them all."""
+    """Extraction leaves a rest; but decoded, several prompts have one each, and none of them all."""
     is_decoded = job.render is Render.DECODE
     return job.task is Task.EXTRACT and flags.rest and not (is_decoded and len(job.prompts) > 1)

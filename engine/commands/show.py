@@ -5,10 +5,12 @@ import os
 import sys
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stemwright.engine.errors import BadOutput
-from stemwright.engine.job import Progress
+
+if TYPE_CHECKING:
+    from stemwright.engine.job import Progress
 
 REDRAW = 0.1  # seconds between two progress lines
 
@@ -47,14 +49,14 @@ class Screen:
         self._clear()
         sys.stderr.write(f"stemwright: {one_line(text)}\n")
 
-    def progress(self, title: str, at: Progress) -> None:
+    def progress(self, title: str, at: "Progress") -> None:
         """One line, redrawn in place; nothing where stderr is not a terminal."""
         now = time.monotonic()
         if not sys.stderr.isatty() or (now - self.drawn < REDRAW and at.done < at.total):
             return
         self.drawn = now
         left = "" if at.seconds_left is None else f", {clock(at.seconds_left)} left"
-        self._draw(f"{one_line(title)}: {at.stage}, {100 * at.done // max(at.total, 1)} %{left}")
+        self._draw(f"{100 * at.done // max(at.total, 1):3} %{left}  {at.stage}  {one_line(title)}")
 
     def _draw(self, text: str) -> None:
         columns = _columns()

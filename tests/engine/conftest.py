@@ -1,0 +1,37 @@
+"""Fixtures for the engine and its command line."""
+
+from pathlib import Path
+
+import pytest
+
+from stemwright.engine.engine import Engine
+from stemwright.engine.modelfolder import shipped_folder
+from tests.engine import command_line
+
+
+@pytest.fixture(scope="session")
+def default_model() -> Path:
+    """The folder of the model that comes along; a test that needs it skips where its weights are absent."""
+    folder = shipped_folder() / "default"
+    if not (folder / "manifest.json").is_file():
+        pytest.skip("needs the default model: engine/weights/default")
+    return folder
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The command line gets an engine with a fake model; → the models it asked for."""
+    asked: list[str] = []
+
+    def load(name: str, **options: object) -> Engine:
+        asked.append(name)
+        return command_line.fake_engine()
+
+    monkeypatch.setattr(Engine, "load", load)
+    return asked
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    """Three seconds of a low and a high tone, 44.1 kHz stereo."""
+    return command_line.write_song(tmp_path / "song.wav")
