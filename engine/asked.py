@@ -106,7 +106,7 @@ def _texts(texts: Sequence[str], model: Model) -> Array:
 
 
 def _on_track(points: Array, model: Model, roles: Roles) -> Array:
-    """(P, D) → (P, S, D) with the points on the prompted track"""
+    """(P, D) → (P, S, D) with the points, at the length the denoiser knows, on the prompted track"""
     conditions = np.zeros((len(points), len(model.tracks.names), points.shape[1]), np.float32)
-    conditions[:, model.tracks.index(roles.prompted)] = points
+    conditions[:, model.tracks.index(roles.prompted)] = points * np.float32(model.manifest.scale)
     return conditions

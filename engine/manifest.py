@@ -8,7 +8,8 @@ window        T the network was trained at
 level         dBFS, the active RMS of the mixtures it was trained on
 schedule      {"grid": "auto", "last": 0.02}
 codec         {"kind": "spectral", "kept", "scales", "means", "floor"}
-conditioning  {"kind": "text", "width": 384, …}
+conditioning  {"kind": "text", "width": 384, "scale": 4.47, "text": "text.onnx", "tokenizer": "tokenizer.json"}
+              and "audio", a graph, or absent; scale: the length of the conditions in training
 denoiser      {"kind": "bandconv", "graph": "denoiser.onnx", "weights": "model.safetensors", "network": {…}}
 vocoder       {"graph": "vocoder.onnx"} or absent
 defaults      per task {"steps", "guidance", "sampler", "power", "overlap"}
@@ -70,6 +71,7 @@ class Manifest:
     last: float
     codec: Mapping[str, Any]
     conditioning: Mapping[str, Any]
+    scale: float
     denoiser: Mapping[str, Any]
     vocoder: Mapping[str, Any] | None
     defaults: Mapping[Task, Defaults]
@@ -124,6 +126,7 @@ def parse(content: Any, path: Path) -> Manifest:
         last=schedule.number("last", 1e-4, 0.5, LAST),
         codec=top.take("codec", dict),
         conditioning=top.take("conditioning", dict),
+        scale=top.inner("conditioning").number("scale", 1e-3, 1e3),
         denoiser=top.take("denoiser", dict),
         vocoder=top.take("vocoder", dict, {}) or None,
         defaults={task: _defaults(defaults.inner(task.value, {}), window) for task in Task},

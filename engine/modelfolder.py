@@ -208,9 +208,14 @@ def _conditioner(folder: Path, manifest: Manifest) -> Conditioner:
     kind = fields.take("kind", str)
     if kind != "text":
         raise _unknown("conditioner", kind, '"text"')
-    from stemwright.engine.conditioner import open_conditioner
+    from stemwright.engine.conditioner import TextConditioner
 
-    return open_conditioner(folder, manifest)
+    width = fields.whole("width", 1, 1 << 16)
+    if width != TextConditioner.width:
+        raise fields.wrong("conditioning.width", f"is {width}; the text tower gives {TextConditioner.width}")
+    text, tokenizer = (listed(folder, manifest, fields.take(name, str)) for name in ("text", "tokenizer"))
+    audio = fields.take("audio", str, "")
+    return TextConditioner(text, tokenizer, listed(folder, manifest, audio) if audio else None)
 
 
 def _denoiser(folder: Path, manifest: Manifest, threads: int, device: str) -> Denoiser:

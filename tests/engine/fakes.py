@@ -87,7 +87,7 @@ def manifest(**changes: Any) -> Manifest:
         "window": WINDOW,
         "level": -20,
         "codec": {"kind": "spectral"},
-        "conditioning": {"kind": "text"},
+        "conditioning": {"kind": "text", "scale": 2},
         "denoiser": {"kind": "bandconv"},
         "defaults": {
             task: {"steps": 1, "overlap": 2} for task in ("extract", "add", "accompany", "generate")

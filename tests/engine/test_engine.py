@@ -37,7 +37,7 @@ def low_part(latents: Array) -> Array:
 def split(latents: Array, conditions: Array) -> Array:
     """The denoiser knows: "bass" is all below 1 kHz, "hat" all above; anything else is absent."""
     low = low_part(latents[0])
-    source = {1: low, 2: latents[0] - low}.get(round(float(conditions[2, 0])), np.zeros_like(low))
+    source = {1: low, 2: latents[0] - low}.get(round(float(conditions[2, 0])) // 2, np.zeros_like(low))
     return np.stack([latents[0], latents[0] - source, source])
 
 
@@ -351,7 +351,9 @@ def test_words_and_a_sound_are_mixed_half_and_half() -> None:
     reference = Audio(np.full((2, RATE), 5, np.float32), RATE)
     work: Model = model(looking, ("bass",))
     Engine(work).run(extract(Prompt("bass", reference), audio=audio_of(1.0)))
-    np.testing.assert_array_equal(seen[0][2], np.full(4, 3))  # between 1 for the word and 5 for the sound
+    np.testing.assert_array_equal(
+        seen[0][2], np.full(4, 6)
+    )  # twice what is between 1, the word, and 5, the sound
     assert not seen[0][:2].any()
 
 

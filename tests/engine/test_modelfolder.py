@@ -1,18 +1,17 @@
 """Model folders: found, verified, opened; and every way in which one can be wrong."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from stemwright.engine import modelfolder
 from stemwright.engine.errors import ModelDamaged, ModelError, ModelMissing, ModelTooNew
 from stemwright.engine.manifest import LARGEST, Defaults, read_manifest
 from stemwright.engine.modelfolder import find, list_models, open_model, verify, write_manifest
 from stemwright.engine.tracks import Task
-from tests.engine.fakes import FakeConditioner
 from tests.engine.tiny_graph import denoiser, vocoder
 
 CONTENT: dict[str, Any] = {
@@ -23,13 +22,19 @@ CONTENT: dict[str, Any] = {
     "hop": 2048,
     "window": 80,
     "codec": {"kind": "spectral", "kept": [0, 1, 8], "scales": [1, 1, 1], "means": [0] * 96, "floor": 0.27},
-    "conditioning": {"kind": "text", "width": 4},
+    "conditioning": {
+        "kind": "text",
+        "width": 384,
+        "scale": 2,
+        "text": "words.onnx",
+        "tokenizer": "words.json",
+    },
     "denoiser": {"kind": "bandconv", "graph": "graphs/denoiser.onnx"},
     "vocoder": {"graph": "vocoder.onnx"},
     "defaults": {"add": {"steps": 25, "guidance": 2, "sampler": "unipc"}},
     "licence": "MIT",
 }
-FILES = ("graphs/denoiser.onnx", "vocoder.onnx")
+FILES = ("graphs/denoiser.onnx", "vocoder.onnx", "words.onnx", "words.json")
 
 
 @pytest.fixture
@@ -40,6 +45,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (made / "graphs").mkdir(parents=True)
     (made / "graphs" / "denoiser.onnx").write_bytes(denoiser())
     (made / "vocoder.onnx").write_bytes(vocoder())
+    (made / "words.onnx").write_bytes(vocoder())
+    (made / "words.json").write_text("{}")
     write_manifest(made, CONTENT, FILES)
     return made
 
@@ -129,10 +136,10 @@ def test_a_link_inside_the_folder_and_a_linked_folder_are_fine(folder: Path) -> 
     assert verify(folder.parent / "alias").name == "tiny"
 
 
-def test_a_part_whose_hash_is_not_listed_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(modelfolder, "_conditioner", lambda folder, manifest: FakeConditioner(()))
-    write_manifest(folder, CONTENT, ["vocoder.onnx"])
-    with pytest.raises(ModelDamaged, match=r"denoiser\.onnx', whose hash it does not list"):
+@pytest.mark.parametrize("name", FILES)
+def test_a_part_whose_hash_is_not_listed_is_refused(folder: Path, name: str) -> None:
+    write_manifest(folder, CONTENT, set(FILES) - {name})
+    with pytest.raises(ModelDamaged, match=f"{re.escape(name)}', whose hash it does not list"):
         open_model(folder)
 
 
@@ -154,6 +161,7 @@ def test_a_part_whose_hash_is_not_listed_is_refused(folder: Path, monkeypatch: p
         ({"defaults": {"add": 3}}, '"defaults.add"'),
         ({"files": {"a": {"sha256": "x", "bytes": 1}}}, "sha256"),
         ({"files": {"a": 3}}, '"files.a"'),
+        ({"conditioning": {"kind": "text"}}, '"conditioning.scale"'),
     ],
 )
 def test_a_field_of_the_wrong_kind_or_range_is_named(
@@ -179,7 +187,7 @@ def test_a_manifest_of_many_megabytes_is_not_even_parsed(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("part", "content"),
-    [("codec", {"kind": "quantum"}), ("conditioning", {"kind": "telepathy"})],
+    [("codec", {"kind": "quantum"}), ("conditioning", {"kind": "telepathy", "scale": 1})],
 )
 def test_a_part_of_an_unknown_kind_asks_for_an_upgrade(
     folder: Path, part: str, content: dict[str, Any]
@@ -199,8 +207,7 @@ def test_codec_tables_that_do_not_fit_are_damaged(folder: Path, changes: dict[st
         open_model(folder)
 
 
-def test_an_opened_model_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(modelfolder, "_conditioner", lambda folder, manifest: FakeConditioner(()))
+def test_an_opened_model_runs(folder: Path) -> None:
     model = open_model("tiny", threads=1)
     assert model.codec.channels == 36 and model.tracks.names == ("mix", "submix", "source")
     latents = np.ones((1, 3, 36, 80), np.float32)
