@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stemwright.engine.train.score import Grid, Note
 
@@ -42,7 +42,7 @@ class Groove:
 
     style: str
     tempo: float
-    beats: np.ndarray
+    beats: NDArray[np.float64]
 
     def window(self, grid: Grid, rng: np.random.Generator) -> list[Note]:
         """Hits laid on the grid's bars from a random bar of the performance; a short one is repeated."""
@@ -84,15 +84,49 @@ def read_grooves(archive: Path, table: Path) -> tuple[Groove, ...]:
     return tuple(grooves)
 
 
-def hits(data: bytes) -> np.ndarray:
-    """Start in quarters, General MIDI key and velocity of every hit of a MIDI file. shape (hits, 3)"""
-    import mido
+def hits(data: bytes) -> NDArray[np.float64]:
+    """Start in quarters, General MIDI key and velocity of every hit of a MIDI file. shape (hits, 3)
 
-    file = mido.MidiFile(file=io.BytesIO(data))
-    rows, ticks = [], 0
-    for message in mido.merge_tracks(file.tracks):
-        ticks += message.time
-        if message.type == "note_on" and message.velocity:
-            key = GENERAL_KEYS.get(message.note, message.note)
-            rows.append((ticks / file.ticks_per_beat, key, message.velocity))
-    return np.array(rows, np.float64).reshape(-1, 3)
+    Read here, because a general reader takes thirty times as long for the thousand files.
+    Source: Standard MIDI Files 1.0, as these files use it (metrical time, no system exclusives inside hits).
+    """
+    per_quarter = int.from_bytes(data[12:14], "big")
+    rows: list[tuple[float, int, int]] = []
+    place = 14
+    while data[place : place + 4] == b"MTrk":
+        end = place + 8 + int.from_bytes(data[place + 4 : place + 8], "big")
+        rows += track_hits(data[place + 8 : end], per_quarter)
+        place = end
+    return np.array(sorted(rows), np.float64).reshape(-1, 3)
+
+
+def track_hits(data: bytes, per_quarter: int) -> list[tuple[float, int, int]]:
+    """Hits of one track chunk's content as (quarters, key, velocity)."""
+    rows, place, ticks, status = [], 0, 0, 0
+    while place < len(data):
+        delta, place = variable_length(data, place)
+        ticks += delta
+        if data[place] >= 0x80:
+            status = data[place]
+            place += 1
+        kind = status >> 4
+        if status >= 0xF0:
+            length, place = variable_length(data, place + (status == 0xFF))
+            place += length
+            continue
+        if kind == 0x9 and data[place + 1]:
+            key = data[place]
+            rows.append((ticks / per_quarter, GENERAL_KEYS.get(key, key), data[place + 1]))
+        place += 1 if kind in (0xC, 0xD) else 2
+    return rows
+
+
+def variable_length(data: bytes, place: int) -> tuple[int, int]:
+    """A number of seven bits a byte, most significant first, and the place after it."""
+    value = 0
+    while True:
+        byte = data[place]
+        place += 1
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:
+            return value, place

@@ -17,7 +17,7 @@ from stemwright.engine.train.score import Note, Part
 
 Wave = NDArray[np.float32]
 Samples = NDArray[np.int16]
-Place = tuple[str, "int | str", str]  # label, program, family
+Place = tuple[str, int | str, str]  # label, program, family
 
 RATE = 16000
 FARTHEST = 7  # semitones a sample may be shifted
@@ -142,7 +142,7 @@ def read_oneshots(folder: Path, *, without: Sequence[str] = ()) -> tuple[Instrum
 
 
 def grouped(folder: Path, *, without: Sequence[str] = ()) -> dict[Place, dict[int | str, list[Path]]]:
-    """Files of every instrument by key or role, from their names alone; incomplete instruments are left out."""
+    """Files of every complete instrument by key or role, from their names alone."""
     groups: dict[Place, dict[int | str, list[Path]]] = {}
     for path in sorted(folder.glob("*/*.ogg")):
         if path.name.partition("__")[0] not in without:

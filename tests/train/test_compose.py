@@ -1,14 +1,16 @@
 """The composer: notes where and what they should be, and enough variety."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stemwright.engine.train.classes import CLASSES, PROGRAM_NAMES, class_named, name_of, register_of
 from stemwright.engine.train.compose import PARTS, compose
-from stemwright.engine.train.groove import Groove
+from stemwright.engine.train.groove import Groove, hits, read_grooves
 from stemwright.engine.train.score import Song, folded, key_near
+from stemwright.engine.train.styles import STYLES
 
 SECONDS = 10.24
 
@@ -85,3 +87,28 @@ def test_every_program_has_a_name_of_its_own_class() -> None:
     assert name_of("drums", 25) == "808 drum machine"
     assert name_of("bass", 36) == "slap bass"
     assert "saxophone" in name_of("reed", 66)
+
+
+def test_a_midi_file_gives_its_hits_in_quarters() -> None:
+    track = bytes(
+        [0, 0xFF, 0x51, 3, 7, 0xA1, 0x20, 0, 0x99, 36, 100, 0x81, 0x70, 36, 0]
+    )  # tempo, kick, off after 240
+    track += bytes([0, 22, 70, 0x83, 0x60, 0x99, 38, 90, 0, 0xB9, 4, 60, 0, 0xFF, 0x2F, 0])
+    data = (
+        b"MThd"
+        + (6).to_bytes(4, "big")
+        + bytes([0, 0, 0, 1, 1, 0xE0])
+        + b"MTrk"
+        + len(track).to_bytes(4, "big")
+    )
+    assert hits(data + track).tolist() == [[0.0, 36, 100], [0.5, 42, 70], [1.5, 38, 90]]
+
+
+def test_the_shared_grooves_are_read_with_their_styles(shared: Path) -> None:
+    folder = shared / "data" / "midi"
+    if not folder.is_dir():
+        pytest.skip("needs data/midi among the shared fixtures")
+    grooves = read_grooves(folder / "groove-midi.tar.xz", folder / "groove-info.csv")
+    assert len(grooves) > 800  # measured 953
+    assert {groove.style for groove in grooves} <= {style.name for style in STYLES}
+    assert all((groove.beats[:, 0] >= 0).all() and groove.beats[:, 1].max() < 90 for groove in grooves)
