@@ -115,9 +115,10 @@ def plot(report: Report, path: Path) -> None:
         axes.set_title(
             f"{GROUPS.get(group, group)}: SI-SDR improvement, median, dB (whiskers: 95 % by song)",
             fontsize=10,
+            loc="left",
         )
         axes.axhline(0, color="black", linewidth=0.8)
-        axes.legend(fontsize=8, loc="upper right")
+        axes.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
     figure.savefig(path, dpi=110)
 
 
