@@ -8,8 +8,8 @@ window        T the network was trained at
 level         dBFS, the active RMS of the mixtures it was trained on
 schedule      {"grid": "auto", "last": 0.02}
 codec         {"kind": "spectral", "kept", "scales", "means", "floor"}
-conditioning  {"kind": "text", "width": 384, "scale": 4.47, "text": "text.onnx", "tokenizer": "tokenizer.json"}
-              and "audio", a graph, or absent; scale: the length of the conditions in training
+conditioning  {"kind": "text", "width": 384, "scale": 4.47, "text": "text.onnx", "tokenizer": "words.json"}
+              and "audio", a graph, or absent; scale: length of the conditions in training
 denoiser      {"kind": "bandconv", "graph": "denoiser.onnx", "weights": "model.safetensors", "network": {…}}
 vocoder       {"graph": "vocoder.onnx"} or absent
 defaults      per task {"steps", "guidance", "sampler", "power", "overlap"}
