@@ -58,7 +58,7 @@ class Block(nn.Module):
         scale, shift, gate = self.modulation(condition)[:, None, None].chunk(3, dim=-1)
         mixed = self.convolve(x.permute(0, 3, 1, 2), self.kernel, self.bias).permute(0, 2, 3, 1)
         normed = F.layer_norm(mixed, (x.shape[-1],)) * (1 + scale) + shift
-        return x + gate * self.down(F.gelu(self.up(normed), approximate="tanh"))
+        return x + gate * self.down(F.silu(self.up(normed)))
 
 
 class BandConv(nn.Module):

@@ -27,7 +27,7 @@ from stemwright.engine.spectral import SpectralCodec
 from stemwright.engine.train.depthwise import sparse_gradient_depthwise
 from stemwright.engine.train.features import Batch, Tables, batch_of, random_tilts
 from stemwright.engine.train.mixing import Chances, Example, Mixer
-from stemwright.engine.train.objective import Losses, Weights, add_noise, losses, predicted_mask, relative_error
+from stemwright.engine.train.objective import Losses, Weights, add_noise, likeness, losses, predicted_mask
 from stemwright.engine.train.pool import SongPool, read_recordings
 from stemwright.engine.train.prompt_bank import canonical, read_bank
 
@@ -227,7 +227,7 @@ class Probe:
 
     @torch.no_grad()
     def measure(self, flat: Tensor) -> dict[str, float]:
-        """Median gain in dB over the mixture as estimate, in all and by class, from band powers."""
+        """Median SI-SDR improvement in dB, in all and by class, from band powers."""
         set_parameters(self.network, flat)
         gains: dict[str, list[float]] = defaultdict(list)
         generator = torch.Generator().manual_seed(1)
@@ -237,10 +237,10 @@ class Probe:
             levels = torch.tensor([[0.0, 1.0, 1.0]])
             with torch.autocast("cpu", torch.bfloat16):
                 velocity = self.network(noise, levels, condition).float()
-            error = relative_error(predicted_mask(-velocity, self.tables), batch.powers)
-            untouched = batch.powers[:, 1].sum() / batch.powers[:, 0].sum().clamp_min(1e-3)
+            mask = predicted_mask(-velocity, self.tables)
             if batch.powers[:, 2].sum() > 1e-3 * batch.powers[:, 0].sum():
-                gains[label].append(float(10 * torch.log10(untouched / error[0])))
+                gain = likeness(mask, batch.powers) - likeness(torch.ones_like(mask), batch.powers)
+                gains[label].append(float(gain))
         found = {label: round(float(np.median(values)), 2) for label, values in sorted(gains.items())}
         return {"all": round(float(np.median(np.concatenate(list(gains.values())))), 2), **found}
 

@@ -105,3 +105,12 @@ def relative_error(mask: Tensor, powers: Tensor) -> Tensor:
     error = mask.square() * mixture - mask * (mixture + source - rest) + source
     whole = mixture.sum(dim=(1, 2)).clamp_min(1e-3)
     return error.sum(dim=(1, 2)).clamp_min(0) / whole + QUIETEST
+
+
+def likeness(mask: Tensor, powers: Tensor) -> Tensor:
+    """(B,) SI-SDR in dB of mask × mixture against the source, from band powers; phase errors are counted."""
+    mixture, rest, source = powers.unbind(dim=1)
+    inner = (mask * (mixture + source - rest) / 2).sum(dim=(1, 2))
+    outer = (mask.square() * mixture).sum(dim=(1, 2)) * source.sum(dim=(1, 2))
+    explained = inner.square() / outer.clamp_min(1e-9)
+    return 10 * torch.log10(explained / (1 - explained).clamp_min(1e-6))

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="export needs the [export] extra")
+onnx = pytest.importorskip("onnx", reason="export needs the [export] extra")
+pytest.importorskip("onnxscript", reason="export needs the [export] extra")
+
+from safetensors.numpy import load_file  # noqa: E402
+
+from stemwright.engine.errors import ModelDamaged  # noqa: E402
+from stemwright.engine.models.bandconv import BandConv, BandConvConfig  # noqa: E402
+from stemwright.engine.runtimes.ort import Graph  # noqa: E402
+from stemwright.export import graph, parity  # noqa: E402
+from stemwright.export.spec import GraphSpec, denoiser_spec  # noqa: E402
+
+SMALL = BandConvConfig(width=64, depth=2, hidden=64, conditioning=8)
+SPEC = denoiser_spec(tracks=3, channels=192, frames=16, width=8)
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter of torch warns of its own deprecations
+
+
+def network() -> BandConv:
+    torch.manual_seed(0)
+    made = BandConv(SMALL)
+    for parameter in made.parameters():
+        parameter.data.add_(torch.randn_like(parameter) * 0.05)
+    return made
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    return graph.export_graph(network(), SPEC, folder, "weights.safetensors")
+
+
+def test_the_graph_computes_what_torch_does_for_any_batch(exported: Path) -> None:
+    module = network().eval()
+    graph.halve(module)
+    assert parity.check_parity(module, SPEC, exported) < 1e-4  # measured 1e-5
+
+
+def test_no_weight_is_stored_twice(exported: Path) -> None:
+    stored = onnx.load(exported, load_external_data=False)
+    assert graph.largest_embedded(stored) < 1024
+    halves = {tensor.name for tensor in stored.graph.initializer if tensor.name.endswith(".half")}
+    large = {f"{name}.half" for name, tensor in load_file(exported.parent / "weights.safetensors").items() if tensor.size > 512}
+    assert large <= halves
+
+
+def test_weights_are_read_from_the_safetensors_file(exported: Path, tmp_path: Path) -> None:
+    before = (exported.parent / "weights.safetensors").read_bytes()
+    (tmp_path / exported.name).write_bytes(exported.read_bytes())
+    (tmp_path / "weights.safetensors").write_bytes(before[:-4000] + bytes(4000))
+    inputs = graph.as_arrays(SPEC, graph.sample(SPEC, batch=1))
+    (right,) = Graph(exported, 1).run(**inputs)
+    (altered,) = Graph(tmp_path / exported.name, 1).run(**inputs)
+    assert np.abs(right - altered).max() > 1e-3
+
+
+def test_the_graph_tells_nothing_of_the_machine_it_was_made_on(exported: Path) -> None:
+    assert b"/" + str(Path(graph.__file__).parent).encode()[1:] not in exported.read_bytes()
+
+
+def test_a_graph_that_differs_from_torch_is_not_left_behind(tmp_path: Path) -> None:
+    strict = GraphSpec(SPEC.name, SPEC.inputs, SPEC.outputs, SPEC.largest, tolerance=1e-12)
+    with pytest.raises(ModelDamaged, match="differs from torch"):
+        graph.export_graph(network(), strict, tmp_path, "weights.safetensors")
+    assert list(tmp_path.iterdir()) == []
