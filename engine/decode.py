@@ -89,6 +89,9 @@ def _waves(model: Model, latents: Array, windows: Sequence[Window], pace: Pace) 
     overlap = Overlap(windows, model.manifest.hop)
     parts: list[Array] = []
     for window in windows:
-        parts.append(overlap.add(model.waves(latents[..., window.start : window.start + window.length])))
+        piece = latents[..., window.start : window.start + window.length]
+        missing = model.manifest.window - window.length  # a graph may know one length alone
+        whole = np.pad(piece, ((0, 0), (0, 0), (0, missing)), mode="edge")
+        parts.append(overlap.add(model.waves(whole)))
         pace.tick("render")
     return np.concatenate(parts, axis=-1)

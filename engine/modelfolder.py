@@ -71,10 +71,8 @@ def list_models() -> dict[str, Path]:
     """Every model by its name; a user's own stands before a shipped one of the same name."""
     found: dict[str, Path] = {}
     for above in (user_folder(), shipped_folder()):
-        inside = sorted(above.iterdir()) if above.is_dir() else []
-        for folder in inside:
-            if (folder / NAME).is_file():
-                found.setdefault(folder.name, folder)
+        for path in sorted(above.glob("*/" + NAME)):
+            found.setdefault(path.parent.name, path.parent)
     return dict(sorted(found.items()))
 
 
@@ -98,10 +96,15 @@ def verify(folder: Path, manifest: Manifest | None = None) -> Manifest:
     manifest = manifest or read_manifest(folder)
     for name, listed in manifest.files.items():
         path = inside(folder, name)
-        size = path.stat().st_size
+        try:
+            size, digest = path.stat().st_size, sha256(path)
+        except OSError as error:
+            raise ModelDamaged(
+                f"{path}: cannot be read ({error.strerror}). Check its permissions."
+            ) from error
         if size != listed.size:
             raise ModelDamaged(f"{path}: has {size} bytes where {listed.size} belong. {AGAIN}")
-        if sha256(path) != listed.sha256:
+        if digest != listed.sha256:
             raise ModelDamaged(f"{path}: was altered (its sha256 is not the manifest's). {AGAIN}")
     return manifest
 
@@ -222,8 +225,9 @@ def _denoiser(folder: Path, manifest: Manifest, threads: int, device: str) -> De
     fields = Fields(dict(manifest.denoiser), folder / NAME, "denoiser.")
     graph = fields.take("graph", str, "")
     if graph and device == "cpu":
+        if weights := fields.take("weights", str, ""):
+            listed(folder, manifest, weights)  # the graph finds them by itself
         return OrtDenoiser(Graph(listed(folder, manifest, graph), threads))
-    weights = listed(folder, manifest, fields.take("weights", str))
-    return EagerDenoiser(
-        open_network(fields.take("kind", str), fields.take("network", dict), weights), device
-    )
+    path = listed(folder, manifest, fields.take("weights", str))
+    network = open_network(fields.take("kind", str), fields.take("network", dict), path)
+    return EagerDenoiser(network, device)

@@ -121,6 +121,14 @@ def test_a_file_name_that_leads_out_of_the_folder_is_refused(folder: Path, name:
         verify(folder)
 
 
+def test_weights_that_are_not_listed_are_refused(folder: Path) -> None:
+    write_manifest(
+        folder, {**CONTENT, "denoiser": {**CONTENT["denoiser"], "weights": "w.safetensors"}}, FILES
+    )
+    with pytest.raises(ModelDamaged, match=r"w\.safetensors', whose hash"):
+        open_model(folder)
+
+
 def test_a_link_out_of_the_folder_is_refused_even_when_its_hash_is_right(folder: Path) -> None:
     outside = folder.parent / "outside.onnx"
     (folder / "vocoder.onnx").rename(outside)

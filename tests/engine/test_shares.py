@@ -1,0 +1,52 @@
+"""Soft masks of several prompts."""
+
+import numpy as np
+
+from stemwright.engine.contracts import Array
+from stemwright.engine.shares import shares
+
+
+def logs(*amplitudes: float) -> Array:
+    """One bin and frame each, (P, 1, 1)."""
+    return np.log(np.array(amplitudes, np.float32))[:, None, None]
+
+
+def of(
+    sources: Array, rests: Array, power: float = 1.0, joint: bool = True, inverted: str = ""
+) -> list[float]:
+    flags = tuple(letter == "i" for letter in inverted.ljust(len(sources), "-"))
+    found = shares(sources, rests, power, is_joint=joint, is_inverted=flags)
+    return [round(float(one), 5) for one in found[:, 0, 0]]
+
+
+def test_alone_a_stem_gets_its_part_of_both_sides() -> None:
+    assert of(logs(3), logs(1)) == [0.75]
+    assert of(logs(3), logs(1), power=2) == [0.9]
+
+
+def test_joint_stems_get_the_mean_of_alone_and_among_all() -> None:
+    # alone .5 and .25; the whole is 4, and so the parts among all are .5 and .25 too
+    assert of(logs(2, 1), logs(2, 3)) == [0.5, 0.25]
+    # alone .75 and .75; together 6 of what is said to be 4: .5 each; means .625, cut to sum to 1
+    assert of(logs(3, 3), logs(1, 1)) == [0.5, 0.5]
+    assert of(logs(3, 3), logs(1, 1), joint=False) == [0.75, 0.75]
+
+
+def test_an_inverted_prompt_gets_the_other_side_and_leaves_the_others_alone() -> None:
+    assert of(logs(3, 3), logs(1, 1), inverted="i-") == [0.25, 0.75]
+
+
+def test_the_loudest_and_the_faintest_amplitudes_do_not_overflow() -> None:
+    sources, rests = (
+        np.array([80, -80], np.float32)[:, None, None],
+        np.array([-80, 80], np.float32)[:, None, None],
+    )
+    found = shares(sources, rests, 10.0, is_joint=True, is_inverted=(False, False))
+    assert np.isfinite(found).all() and found[0] > 0.99 and found[1] < 0.01
+
+
+def test_shares_lie_between_nothing_and_all_and_joint_ones_never_sum_to_more() -> None:
+    rng = np.random.default_rng(0)
+    sources, rests = rng.normal(0, 4, (2, 3, 20, 20)).astype(np.float32)
+    found = shares(sources, rests, 1.5, is_joint=True, is_inverted=(False,) * 3)
+    assert found.min() >= 0 and found.sum(axis=0).max() <= 1 + 1e-6
