@@ -1,5 +1,6 @@
 """Graphs on ONNX Runtime and networks on torch, behind one contract."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -83,3 +84,14 @@ def test_auto_is_the_processor_and_an_absent_device_is_refused() -> None:
     pytest.importorskip("torch", reason="needs the train extra")
     with pytest.raises(BadJob, match="tpu"):
         best_device("tpu")
+
+
+def test_the_engine_is_imported_without_torch_and_without_any_runtime() -> None:
+    code = (
+        "import sys, stemwright.engine.engine as e; "
+        "print([n for n in ('torch', 'onnxruntime', 'soundfile', 'soxr', 'tokenizers') if n in sys.modules])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert answer.stdout.strip() == "[]"
