@@ -15,9 +15,20 @@ Array = NDArray[np.float32]
 class Codec(Protocol):
     """Audio ↔ latents, at the model's own rate, mono."""
 
-    rate: int  # Hz
-    hop: int  # audio frames per latent frame
-    channels: int  # C
+    @property
+    def rate(self) -> int:
+        """Hz"""
+        ...
+
+    @property
+    def hop(self) -> int:
+        """Audio frames per latent frame."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """C"""
+        ...
 
     def encode(self, waves: Array) -> Array:
         """(B, N) → (B, C, T) with T = ceil(N / hop); the tail is padded with silence."""
