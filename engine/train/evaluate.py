@@ -7,6 +7,7 @@ Also the door of `stemwright evaluate`: `main` alone prints.
 """
 
 import argparse
+import ast
 import hashlib
 import json
 import os
@@ -98,9 +99,15 @@ def content_hash(case: Case) -> str:
 
 @lru_cache(maxsize=1)
 def code_hash() -> bytes:
-    """Digest of the modules that the cached scores depend on."""
-    modules = [Path(str(module.__file__)) for module in (metrics, baselines, scoring)]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in modules)).digest()
+    """Digest of the code that the cached scores depend on, whatever its comments and docstrings say."""
+    digest = hashlib.sha256()
+    for module in (metrics, baselines, scoring):
+        tree = ast.parse(Path(str(module.__file__)).read_text("utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node):
+                del node.body[0]
+        digest.update(ast.dump(tree).encode())
+    return digest.digest()
 
 
 def engine_extractor(
@@ -206,9 +213,7 @@ def check_outputs(*paths: Path | None) -> None:
     """Refuses now what could not be written after all the work."""
     for path in paths:
         if path and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-            raise BadOutput(
-                f"{path} cannot be written: no writable folder {path.parent}. Make it first"
-            )
+            raise BadOutput(f"{path} cannot be written: no writable folder {path.parent}. Make it first")
 
 
 def chosen_cases(flags: argparse.Namespace) -> Iterator[Case]:

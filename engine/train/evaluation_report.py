@@ -10,9 +10,10 @@ import numpy as np
 
 from stemwright.engine.train.metrics import confidence
 
-MIXTURE, SCALED, SILENCE, DSP = "mixture", "mixture × oracle gain", "silence", "best DSP"
+MIXTURE, SCALED, QUIETED = "mixture", "mixture × oracle gain", "mixture × least-L1 gain"
+SILENCE, DSP = "silence", "best DSP"
 OURS, IDEAL = "Stemwright", "ideal ratio mask"
-ROWS = (MIXTURE, SCALED, SILENCE, DSP, OURS, IDEAL)
+ROWS = (MIXTURE, SCALED, QUIETED, SILENCE, DSP, OURS, IDEAL)
 ALL = "all"  # the label of every class together
 GROUPS = {
     "soundfont": "held-out soundfont",

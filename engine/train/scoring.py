@@ -9,7 +9,7 @@ from stemwright.engine.audio import Audio, resample
 from stemwright.engine.contracts import Array
 from stemwright.engine.train import baselines, metrics
 from stemwright.engine.train.baselines import Mixture
-from stemwright.engine.train.evaluation_report import DSP, IDEAL, MIXTURE, SCALED, SILENCE, Score
+from stemwright.engine.train.evaluation_report import DSP, IDEAL, MIXTURE, QUIETED, SCALED, SILENCE, Score
 from stemwright.engine.train.evaluation_sets import Case
 
 
@@ -45,7 +45,7 @@ def as_mono(waves: Array, rate: int) -> Array:
 
 def by_definition(computed: Score) -> Score:
     """The mixture at any gain improves by exactly 0 dB, rounding aside; of silence there is no SI-SDR."""
-    if computed.si_sdri is None or computed.row not in (MIXTURE, SCALED, SILENCE):
+    if computed.si_sdri is None or computed.row not in (MIXTURE, SCALED, QUIETED, SILENCE):
         return computed
     return replace(computed, si_sdri=None if computed.row == SILENCE else 0.0)
 
@@ -53,9 +53,10 @@ def by_definition(computed: Score) -> Score:
 def reference_estimates(case: Case, mixture: Mixture) -> Iterator[tuple[str, Array]]:
     """Rows and their estimates (K, N); one row for each classical method."""
     target = answer(case)
-    gain = baselines.oracle_gain(as_mono(case.mixture, case.rate), as_mono(target, case.rate))
+    quieting = baselines.least_l1_gain(as_mono(case.mixture, case.rate), as_mono(target, case.rate))
     yield MIXTURE, case.mixture
-    yield SCALED, case.mixture * np.float32(gain)
+    yield SCALED, case.mixture * np.float32(baselines.oracle_gain(case.mixture, target))
+    yield QUIETED, case.mixture * np.float32(quieting)
     yield SILENCE, np.zeros_like(case.mixture)
     for method, estimate in baselines.classical(mixture, case.label).items():
         yield f"{DSP}: {method}", estimate
