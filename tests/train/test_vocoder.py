@@ -1,6 +1,7 @@
 """Training, export and evaluation of the vocoder."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the [train] extra")
 pytest.importorskip("onnxscript", reason="training needs the [train] extra")
+
+from safetensors.torch import load_file  # noqa: E402
 
 from stemwright.engine.models.vocoder import Spectrum  # noqa: E402
 from stemwright.engine.runtimes.ort import Graph  # noqa: E402
@@ -20,18 +23,17 @@ from stemwright.engine.train.vocoder_evaluation import evaluate  # noqa: E402
 from stemwright.engine.train.vocoder_graph import export_vocoder  # noqa: E402
 from tests.train.small_pool import write_codec, write_pool  # noqa: E402
 
-exporting = pytest.mark.filterwarnings("ignore")  # the exporter of torch warns of its own deprecations
 
-
-@pytest.fixture
-def settings(tmp_path: Path) -> vocoder.VocoderSettings:
-    write_pool(tmp_path / "pool")
-    write_codec(tmp_path / "codec.json")
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> vocoder.VocoderSettings:
+    folder = tmp_path_factory.mktemp("vocoder")
+    write_pool(folder / "pool")
+    write_codec(folder / "codec.json")
     return vocoder.VocoderSettings(
-        run=str(tmp_path / "run"),
-        pool=str(tmp_path / "pool"),
-        recordings=str(tmp_path),
-        codec=str(tmp_path / "codec.json"),
+        run=str(folder / "run"),
+        pool=str(folder / "pool"),
+        recordings=str(folder),
+        codec=str(folder / "codec.json"),
         width=16,
         depth=1,
         batch=2,
@@ -40,20 +42,30 @@ def settings(tmp_path: Path) -> vocoder.VocoderSettings:
     )
 
 
+@pytest.fixture(scope="module")
+def exported(settings: vocoder.VocoderSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short run's graph."""
+    vocoder.train(settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter of torch warns of its own deprecations
+        return export_vocoder(Path(settings.run), tmp_path_factory.mktemp("model"))
+
+
 def waves(count: int = 4) -> "torch.Tensor":
     time = torch.arange(4 * HOP) / 16000
     pitches = torch.tensor([110.0, 220.0, 330.0, 1000.0])[:count, None]
     return 0.2 * torch.sin(2 * torch.pi * pitches * time) * torch.exp(-3 * (time % 0.25))
 
 
-def test_steps_on_one_batch_lower_every_loss_of_the_spectrum(settings: vocoder.VocoderSettings) -> None:
+def test_steps_on_one_batch_lower_the_losses(settings: vocoder.VocoderSettings) -> None:
     network, tables = vocoder.make_vocoder(settings), Tables.of(read_codec(settings.codec))
     optimiser, generator = optimiser_of(network, 3e-3), torch.Generator().manual_seed(0)
-    found = [vocoder.step_once(network, optimiser, waves(), tables, generator) for _ in range(40)]
+    found = [vocoder.step_once(network, optimiser, waves(), tables, generator) for _ in range(30)]
     early, late = found[0], found[-1]
-    assert late["loudness"] < 0.8 * early["loudness"]
-    assert late["turns"] < 0.8 * early["turns"]
+    assert late["turns"] < 0.6 * early["turns"]
     assert late["time"] < early["time"]
+    spectral = ("loudness", "turns", "time", "frequency")
+    assert sum(late[name] for name in spectral) < 0.8 * sum(early[name] for name in spectral)
 
 
 def test_the_true_spectrum_has_no_loss_whatever_phase_it_starts_with(
@@ -84,8 +96,7 @@ def test_crops_are_never_silent_and_near_the_level_of_the_model(settings: vocode
     assert -26.1 < min(levels) < -21 and -19 < max(levels) < -13.9
 
 
-def test_a_run_goes_on_where_it_was_left(settings: vocoder.VocoderSettings) -> None:
-    vocoder.train(settings)
+def test_a_run_goes_on_where_it_was_left(settings: vocoder.VocoderSettings, exported: Path) -> None:
     run = Path(settings.run)
     first = json.loads((run / "state.json").read_text())
     assert first["elapsed"] >= 60 * settings.minutes and first["step"] > 0
@@ -95,33 +106,28 @@ def test_a_run_goes_on_where_it_was_left(settings: vocoder.VocoderSettings) -> N
     assert second["step"] > first["step"] and second["elapsed"] > first["elapsed"]
 
 
-@exporting
 def test_the_graph_makes_torchs_waves_for_any_batch_and_length(
-    settings: vocoder.VocoderSettings, tmp_path: Path
+    settings: vocoder.VocoderSettings, exported: Path
 ) -> None:
-    vocoder.train(settings)
-    graph = Graph(export_vocoder(Path(settings.run), tmp_path / "model"))
-    network = vocoder.read_vocoder(Path(settings.run))
-    for parameter in network.parameters():
-        parameter.data = parameter.data.half().float()
+    graph = Graph(exported)
+    assert exported.stat().st_size < 1_000_000
+    network = vocoder.make_vocoder(settings)
+    halves = load_file(exported.with_suffix(".safetensors"))
+    network.load_state_dict({name: half.float() for name, half in halves.items()})
     for batch, frames in ((1, 8), (3, 40)):
         bands = torch.randn(batch, 96, frames, generator=torch.Generator().manual_seed(frames))
         made, logs = graph.run(bands=bands.numpy())
-        wanted, wanted_logs = network(bands, with_logs=True)
+        with torch.no_grad():
+            wanted, wanted_logs = network(bands, with_logs=True)
         np.testing.assert_allclose(made, wanted.numpy(), atol=1e-4)  # measured 5e-7
         np.testing.assert_allclose(logs, wanted_logs.numpy(), atol=1e-4)  # measured 2e-6
-    assert (tmp_path / "model" / "vocoder.onnx").stat().st_size < 1_000_000
 
 
-@exporting
 def test_the_evaluation_compares_every_way_on_the_same_stems(
-    settings: vocoder.VocoderSettings, tmp_path: Path
+    settings: vocoder.VocoderSettings, exported: Path
 ) -> None:
-    vocoder.train(settings)
-    graph = export_vocoder(Path(settings.run), tmp_path / "model")
-    table = evaluate(graph, read_codec(settings.codec), Path(settings.pool), count=1)
-    assert len(table) == 6 and all(
-        set(row) == {"mel", "loud mel", "resolutions", "convergence"} for row in table.values()
-    )
+    table = evaluate(exported, read_codec(settings.codec), Path(settings.pool), count=1)
+    metrics = {"mel", "loud mel", "resolutions", "convergence"}
+    assert len(table) == 6 and all(set(row) == metrics for row in table.values())
     best = table["true amplitudes, Griffin-Lim 32"]
     assert best["convergence"] == min(row["convergence"] for row in table.values())
