@@ -245,8 +245,9 @@ def _decode(source: "soundfile.SoundFile", start: int, frames: int) -> Array:
 def _open(path: Path) -> "soundfile.SoundFile":
     import soundfile
 
+    name = os.fspath(path) if os.name == "nt" else os.fsencode(path)  # elsewhere a name is any bytes
     try:
-        return soundfile.SoundFile(os.fspath(path))
+        return soundfile.SoundFile(name)
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a name like song.raw
         raise BadInput(
             f"{quoted(path)}: no audio is recognised in it, whatever its name; give {FORMATS} "

@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     stop = Stop()
     try:
-        with stop.listening():
+        with stop.listening(is_program=argv is None):
             return _dispatch(words, stop)
     except KeyboardInterrupt:
         return _stopped()

@@ -268,6 +268,22 @@ def _write_flac(writer: AudioWriter, file: BinaryIO, blocks: Iterator[NDArray[np
         ) from error
     if watched.error:
         raise watched.error
+    if _flac_frames(file) != writer.frames:
+        raise BadOutput(f"{quoted(writer.path)}: was interrupted while it was finished. Run it again.")
+
+
+def _flac_frames(file: BinaryIO) -> int | None:
+    """Length as its header has it, which is written last: an interrupt in a callback of the library is lost,
+    and so is what the callback had to write.
+    """
+    import soundfile
+
+    file.seek(0)
+    try:
+        with soundfile.SoundFile(file) as written:
+            return int(written.frames)
+    except (soundfile.SoundFileError, AssertionError):
+        return None
 
 
 class _Watched:

@@ -20,8 +20,11 @@ class Stop:
             raise KeyboardInterrupt
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Signals are ours in this block; after the first one, no other disturbs the tidying up."""
+    def listening(self, *, is_program: bool) -> Iterator[None]:
+        """Signals are ours in this block; after the first one, no other disturbs the tidying up.
+
+        is_program  the process ends after the block: signals that come so late are ignored
+        """
         ours = (signal.SIGINT, signal.SIGTERM)
         try:
             before = {one: signal.signal(one, self._stop) for one in ours}
@@ -34,7 +37,7 @@ class Stop:
         finally:
             sys.unraisablehook = hook
             for one, handler in before.items():
-                signal.signal(one, handler)
+                signal.signal(one, signal.SIG_IGN if is_program else handler)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         for one in (signal.SIGINT, signal.SIGTERM):

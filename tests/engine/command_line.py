@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from stemwright.engine.commands.stop import Stop
 from stemwright.engine.contracts import Array
 from stemwright.engine.engine import Engine
 from tests.engine.fakes import HOP, RATE, WIDTH, model
@@ -72,10 +73,20 @@ def start(*words: str, **options: Any) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, **options)
 
 
-if __name__ == "__main__":
+def _main() -> int:
     from stemwright.engine import cli
 
+    original = cli._dispatch
+
+    def dispatch(words: list[str], stop: Stop) -> int:
+        sys.stderr.write("started\n")
+        sys.stderr.flush()
+        return original(words, stop)
+
+    cli._dispatch = dispatch
     Engine.load = lambda *names, **options: fake_engine()  # type: ignore[method-assign, assignment]
-    sys.stderr.write("started\n")
-    sys.stderr.flush()
-    sys.exit(cli.main())
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
