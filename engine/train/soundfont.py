@@ -35,7 +35,12 @@ class SoundFont:
                 f"{path}: no such soundfont (Debian: fluid-soundfont-gm, musescore-general-soundfont)."
             )
         fluidsynth = _fluidsynth()
-        off = {"synth.reverb.active": 0, "synth.chorus.active": 0, "synth.threadsafe-api": 0}
+        off = {
+            "synth.polyphony": 512,
+            "synth.reverb.active": 0,
+            "synth.chorus.active": 0,
+            "synth.threadsafe-api": 0,
+        }
         self._synth = fluidsynth.Synth(gain=0.4, samplerate=RATE, channels=16, **off)
         self._font = self._synth.sfload(str(path))
         if self._font < 0:
