@@ -19,8 +19,8 @@ QUIETEST = 3e-4  # errors below −35 dB of the mixture do not count
 class Weights:
     """Shares of patterns, of pure-noise starts, and of the losses."""
 
-    patterns: tuple[float, float, float, float] = (0.7, 0.12, 0.1, 0.08)
-    pure_noise: float = 0.6  # extraction examples at τ = 1, where one step decides
+    patterns: tuple[float, float, float, float] = (0.78, 0.08, 0.08, 0.06)
+    pure_noise: float = 0.65  # extraction examples at τ = 1, where one step decides
     mask: float = 4.0
     level: float = 0.1
 

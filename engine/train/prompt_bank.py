@@ -18,18 +18,30 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stemwright.engine.train.classes import CLASSES
 from stemwright.engine.train.prompt_words import (
     CLASS_WORDS,
+    DESCRIPTIONS,
     KIND_WORDS,
     KIT_WORDS,
-    LABELS,
     PROGRAM_WORDS,
     SET_TEMPLATES,
     TEMPLATES,
     UNIONS,
 )
 
+LABELS = tuple(each.label for each in CLASSES)
 LARGEST_SET = 6  # stems named in one description of a mixture
+
+OTHER_FAMILIES = {
+    47: "drums",
+    **dict.fromkeys(range(96, 104), "synth pad"),
+    **dict.fromkeys((104, 105, 106, 107), "guitar"),
+    **dict.fromkeys((108, 112, 114), "chromatic percussion"),
+    **dict.fromkeys((109, 111), "reed"),
+    110: "strings",
+    **dict.fromkeys((113, 115, 116, 117, 118, 119), "drums"),
+}
 
 Program = int | str | None
 Item = tuple[str, Program]
@@ -41,16 +53,9 @@ def split_words(row: str) -> list[str]:
 
 
 def family(program: int) -> str | None:
-    """Class of a General MIDI program (0-based), None where no class fits (effects, noises)."""
-    special = {47: "drums", 55: None, 98: "chromatic percussion", 108: "chromatic percussion", 109: "reed"}
-    special |= {110: "strings", 111: "reed", 112: "chromatic percussion", 113: "drums"}
-    special |= {114: "chromatic percussion"}
-    if program in special:
-        return special[program]
-    ends = ((8, "piano"), (16, "chromatic percussion"), (24, "organ"), (32, "guitar"), (40, "bass"))
-    ends += ((52, "strings"), (55, "choir"), (64, "brass"), (72, "reed"), (80, "pipe"), (88, "synth lead"))
-    ends += ((104, "synth pad"), (108, "guitar"), (120, "drums"))
-    return next((label for end, label in ends if program < end), None)
+    """Class of a General MIDI program (0-based): the composer's, else by its nature; None for mere noises."""
+    played = {each: kind.label for kind in CLASSES if kind.label != "drums" for each in kind.programs}
+    return played.get(program) or OTHER_FAMILIES.get(program)
 
 
 def words_for(label: str, program: Program = None) -> list[str]:
@@ -67,9 +72,14 @@ def words_for(label: str, program: Program = None) -> list[str]:
 
 
 def phrases(words: Iterable[str]) -> list[str]:
-    """Every word in every template, an article never doubled."""
-    filled = (form.format(word).replace("the the ", "the ") for word in words for form in TEMPLATES)
-    return list(dict.fromkeys(filled))
+    """Every word in every template and in four descriptions, an article never doubled."""
+    pairs = [(form, word) for place, word in enumerate(words) for form in (*TEMPLATES, *_descriptions(place))]
+    return list(dict.fromkeys(form.format(word).replace("the the ", "the ") for form, word in pairs))
+
+
+def _descriptions(place: int) -> tuple[str, ...]:
+    """Four of DESCRIPTIONS, others for the next word; 29 is prime, so all get their turn."""
+    return tuple(DESCRIPTIONS[(4 * place + step) % len(DESCRIPTIONS)] for step in range(4))
 
 
 def prompts_for(label: str, program: Program = None) -> list[str]:
@@ -189,8 +199,10 @@ def _flat(groups: dict[str, list[str]]) -> list[str]:
 def write_bank(bank: Bank, path: Path) -> None:
     tables = {"texts": bank.texts, "index": bank.index, "sets": bank.sets, "unions": bank.unions}
     encoded = {name: np.array(json.dumps(table)) for name, table in tables.items()}
-    with path.open("wb") as file:
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
         np.savez(file, embeddings=bank.embeddings, **encoded)  # type: ignore[arg-type]
+    part.replace(path)
 
 
 def read_bank(path: Path) -> Bank:
@@ -209,3 +221,14 @@ def build_bank(path: Path) -> Bank:
     bank = embed_bank(lambda texts: embed_texts(tower, tokenizer, texts))
     write_bank(bank, path)
     return bank
+
+
+def main() -> None:
+    """`python -m stemwright.engine.train.prompt_bank FILE.npz` builds the bank there."""
+    import sys
+
+    build_bank(Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

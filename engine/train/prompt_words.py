@@ -6,23 +6,6 @@ UNIONS and in no class.
 
 from __future__ import annotations
 
-LABELS = (
-    "drums",
-    "bass",
-    "guitar",
-    "piano",
-    "organ",
-    "strings",
-    "brass",
-    "reed",
-    "pipe",
-    "chromatic percussion",
-    "synth lead",
-    "synth pad",
-    "choir",
-    "vocals",
-)
-
 TEMPLATES = (
     "{}",
     "the sound of the {}",
@@ -34,6 +17,39 @@ TEMPLATES = (
     "just the {}",
     "extract the {}",
     "{} part",
+)
+
+# Said of an instrument in passing; each word goes into a few of them.
+DESCRIPTIONS = (
+    "soft {}",
+    "loud {}",
+    "funky {}",
+    "jazzy {}",
+    "distant {}",
+    "the {} in the background",
+    "a mellow {}",
+    "bright {}",
+    "the {} solo",
+    "dark {}",
+    "fast {}",
+    "slow {}",
+    "high {}",
+    "deep {}",
+    "punchy {}",
+    "airy {}",
+    "{} melody",
+    "whoever plays the {}",
+    "{} notes",
+    "vintage {}",
+    "the {} that comes in first",
+    "warm {}",
+    "the main {}",
+    "{} with reverb",
+    "expressive {}",
+    "{} phrases",
+    "groovy {}",
+    "classical {}",
+    "{} performance",
 )
 
 SET_TEMPLATES = (

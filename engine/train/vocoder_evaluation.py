@@ -39,8 +39,8 @@ def ways(graph: Graph, codec: SpectralCodec) -> dict[str, Way]:
     """Every way from a true wave (1, N) through its latents to a wave again."""
 
     def voiced(wave: Array) -> tuple[Array, Array]:
-        waves, logs = graph.run(bands=codec.bands(codec.encode(wave)))
-        return waves, np.exp(logs).transpose(0, 2, 1)
+        waves, amplitudes = graph.run(bands=codec.bands(codec.encode(wave)))
+        return waves, amplitudes
 
     table: dict[str, Way] = {
         f"Griffin-Lim {ITERATIONS} from the bands": lambda wave: codec.decode(codec.encode(wave)),

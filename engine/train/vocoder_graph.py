@@ -1,4 +1,4 @@
-"""The trained vocoder as a graph: bands (B, 96, M) → waves (B, M × 256) and the log amplitudes it meant."""
+"""The trained vocoder as a graph: bands (B, 96, M) → waves (B, M × 256) and their amplitudes (B, 513, M)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PackedVocoder(Packed):
 
     def forward(self, bands: Tensor) -> tuple[Tensor, Tensor]:
         replaced = {**self.widened(), "inverse": self.basis()}
-        return functional_call(self.network, replaced, (bands,), {"with_logs": True})  # type: ignore[no-any-return]
+        return functional_call(self.network, replaced, (bands,))  # type: ignore[no-any-return]
 
 
 def export_vocoder(weights: Path, folder: Path) -> Path:
@@ -53,6 +53,6 @@ def export_vocoder(weights: Path, folder: Path) -> Path:
         torch.zeros(2, BANDS, 24),
         path,
         inputs={"bands": axes},
-        outputs=["waves", "logs"],
+        outputs=["waves", "amplitudes"],
     )
     return path
