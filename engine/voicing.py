@@ -23,7 +23,7 @@ class Bands(Protocol):
 
 
 class VocoderGraph(Protocol):
-    """A graph with the input bands (B, 96, M) and the outputs waves (B, N) and logs (B, M, 513)."""
+    """A graph with the input bands (B, 96, M) and the outputs waves (B, N) and amplitudes (B, 513, M)."""
 
     def run(self, **arrays: Array) -> tuple[Array, ...]: ...
 
@@ -38,10 +38,10 @@ class Voice:
         self.graph, self.codec, self.iterations = graph, codec, iterations
 
     def __call__(self, latents: Array) -> Array:
-        waves, logs = self.graph.run(bands=self.codec.bands(latents))
+        waves, amplitudes = self.graph.run(bands=self.codec.bands(latents))
         if self.iterations == 0:
             return waves
-        return settled(waves, np.exp(logs).transpose(0, 2, 1), self.iterations)
+        return settled(waves, amplitudes, self.iterations)
 
 
 def settled(waves: Array, amplitudes: Array, iterations: int) -> Array:

@@ -34,12 +34,17 @@ class VocoderConfig:
     floor: float = 0.27  # of the codec's logarithm
     lock: int = 2  # bins on each side that a strong bin pulls to its phase
 
+    @property
+    def hush(self) -> float:
+        """Added to amplitudes before a logarithm; a tenth of the codec's floor"""
+        return 0.1 * self.floor
+
 
 @dataclass(frozen=True)
 class Spectrum:
     """What the network says of each frame and bin, all (B, M, 513).
 
-    logs    log amplitude
+    logs    log(amplitude + hush), hush a tenth of the codec's floor
     turns   how far the phase has turned since the frame before, beyond the bin's own frequency; quarter turns
     cosine  real and
     sine    imaginary part of a unit phasor; phases are those of the window's centre
@@ -52,7 +57,7 @@ class Spectrum:
 
 
 class Vocoder(nn.Module):
-    """Log bands (B, 96, M), as `SpectralCodec.bands` gives them, → waves (B, M × 256)."""
+    """Log bands (B, 96, M), those of `SpectralCodec.bands`, → waves (B, M × 256) and their amplitudes."""
 
     spread: Tensor
     inverse: Tensor
@@ -77,10 +82,10 @@ class Vocoder(nn.Module):
         self.register_buffer("inverse", inverse_basis(), persistent=False)
         self.register_buffer("squares", torch.from_numpy(analysis_window()) ** 2, persistent=False)
 
-    def forward(self, bands: Tensor, with_logs: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        """The waves; on request the log amplitudes (B, M, 513) they were made with too"""
+    def forward(self, bands: Tensor) -> tuple[Tensor, Tensor]:
+        """The waves, and the amplitudes (B, 513, M) that they were made with"""
         found = self.spectrum(bands)
-        return (self.waves(found), found.logs) if with_logs else self.waves(found)
+        return self.waves(found), rearrange(self.amplitudes(found), "b m f -> b f m")
 
     def trunk(self, bands: Tensor) -> Tensor:
         """(B, 96, M) → (B, M, width)"""
@@ -110,13 +115,13 @@ class Vocoder(nn.Module):
         return Spectrum(logs, turns, cosine / length, sine / length)
 
     def start(self, bands: Tensor) -> Tensor:
-        """The bands spread over the bins, the codec's floor taken off, (B, M, 513) log amplitude"""
+        """The bands spread over the bins, the codec's floor taken off, (B, M, 513) log(amplitude + hush)"""
         floor = self.config.floor
         spread = rearrange(bands, "b k m -> b m k") @ self.spread
-        return torch.log(F.relu(torch.exp(spread) - floor) + 0.1 * floor)
+        return torch.log(F.relu(torch.exp(spread) - floor) + self.config.hush)
 
     def turned(self, turns: Tensor) -> Tensor:
-        """(B, M, 513) quarter turns → phase of each frame, 0 in the first; a bin's own turn is its number mod 4"""
+        """(B, M, 513) quarter turns → phases, 0 in the first frame; a bin's own turn is its number mod 4"""
         frames = torch.arange(turns.shape[1], device=turns.device)[:, None]
         own = torch.remainder(frames * torch.arange(BINS, device=turns.device), SHIFTS)
         return (torch.cumsum(turns, dim=1) - turns[:, :1] + own) * (torch.pi / 2)
@@ -131,9 +136,13 @@ class Vocoder(nn.Module):
             total = total + (reach + 1 - side) * (below + above)
         return total
 
+    def amplitudes(self, spectrum: Spectrum) -> Tensor:
+        """(B, M, 513), what is quiet enough exactly zero"""
+        return F.relu(torch.exp(spectrum.logs) - self.config.hush)
+
     def waves(self, spectrum: Spectrum) -> Tensor:
         """Inverse STFT, (B, M × 256)"""
-        amplitudes = torch.exp(spectrum.logs)
+        amplitudes = self.amplitudes(spectrum)
         return self.inverted(amplitudes * spectrum.cosine, amplitudes * spectrum.sine)
 
     def inverted(self, real: Tensor, imaginary: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from stemwright.engine.train.diffusion import optimiser_of, restore_moments, save_moments, save_whole
+from stemwright.engine.train.diffusion import restore_moments, save_moments, save_whole
 
 Network = TypeVar("Network", bound=nn.Module)
 Losses = dict[str, float]
@@ -37,6 +37,14 @@ class Sitting(Generic[Network]):
     recent: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
+def optimiser_of(network: nn.Module, rate: float) -> torch.optim.AdamW:
+    """AdamW; what is no matrix does not decay."""
+    matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    vectors = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": 0.02}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, rate, betas=(0.9, 0.98))
+
+
 def begin(run: Path, network: Network, rate: float) -> Sitting[Network]:
     """A new run, or the one in the folder."""
     run.mkdir(parents=True, exist_ok=True)
@@ -45,7 +53,7 @@ def begin(run: Path, network: Network, rate: float) -> Sitting[Network]:
     if (run / "state.json").exists():
         network.load_state_dict(load_file(run / "weights.safetensors"))
         mean.load_state_dict(load_file(run / "mean.safetensors"))
-        restore_moments(sitting.optimiser, network, run / "moments.safetensors")
+        restore_moments([sitting.optimiser], network, run / "moments.safetensors")
         state = json.loads((run / "state.json").read_text("utf-8"))
         sitting.elapsed, sitting.step = state["elapsed"], state["step"]
     return sitting
@@ -55,7 +63,7 @@ def checkpoint(sitting: Sitting[Network]) -> None:
     """Write everything a later sitting needs, each file whole or not at all."""
     save_whole(sitting.network.state_dict(), sitting.run / "weights.safetensors")
     save_whole(sitting.mean.state_dict(), sitting.run / "mean.safetensors")
-    save_moments(sitting.optimiser, sitting.network, sitting.run / "moments.safetensors")
+    save_moments([sitting.optimiser], sitting.network, sitting.run / "moments.safetensors")
     state = json.dumps({"elapsed": sitting.elapsed, "step": sitting.step})
     (sitting.run / "state.json").write_text(state, "utf-8")
 
