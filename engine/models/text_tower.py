@@ -6,8 +6,9 @@ Wang et al., "MiniLM", 2020; the weights are sentence-transformers/all-MiniLM-L6
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -127,3 +128,85 @@ def read_tower(path: Path) -> TextTower:
     from safetensors.torch import load_file
 
     return tower_from(load_file(str(path)))
+
+
+BLOCK = 64  # weights of a row that share a scale
+CLIPS = tuple(0.8 + 0.02 * step for step in range(11))  # shares of the largest weight tried as full scale
+
+
+class SmallLinear(nn.Module):
+    """A dense layer whose weight is kept in 8 bits, one scale per output and block of 64 inputs.
+
+    Kept inputs first, as a matrix product wants it: turning it round on
+    loading costs more than all else.
+    """
+
+    rows: Tensor
+    scale: Tensor
+    bias: Tensor
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        rows, scale = eight_bits(rearrange(linear.weight, "o (g i) -> g i o", i=BLOCK), axis=1)
+        self.register_buffer("rows", rows.contiguous())
+        self.register_buffer("scale", scale)
+        self.register_buffer("bias", linear.bias.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.rows.to(x.dtype) * self.scale.to(x.dtype)
+        return x @ rearrange(weight, "g i o -> (g i) o") + self.bias
+
+
+class SmallEmbedding(nn.Module):
+    """A table kept in 8 bits with one scale per row; only the rows looked up become floats."""
+
+    rows: Tensor
+    scale: Tensor
+
+    def __init__(self, table: nn.Embedding) -> None:
+        super().__init__()
+        rows, scale = eight_bits(table.weight, axis=1)
+        self.register_buffer("rows", rows)
+        self.register_buffer("scale", scale)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        rows = functional.embedding(ids, self.rows).to(torch.float32)
+        return rows * functional.embedding(ids, self.scale).to(torch.float32)
+
+
+def eight_bits(weight: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """weight → int8 of its shape, and the float16 scale, of size 1 on `axis`, with the least squared error."""
+    weight = weight.detach()
+    largest = weight.abs().amax(axis, keepdim=True).clamp_min(1e-6) / 127.0
+    scales = torch.stack([(largest * clip).half() for clip in CLIPS])
+    errors = torch.stack(
+        [(_rounded(weight, s) * s.float() - weight).square().sum(axis, keepdim=True) for s in scales]
+    )
+    scale = scales.gather(0, errors.argmin(0, keepdim=True))[0]
+    return _rounded(weight, scale).to(torch.int8), scale
+
+
+def _rounded(weight: Tensor, scale: Tensor) -> Tensor:
+    return torch.round(weight / scale.float()).clamp(-127.0, 127.0)
+
+
+def in_eight_bits(tower: TextTower) -> TextTower:
+    """A copy of the tower with every table and dense weight in 8 bits."""
+    small = copy.deepcopy(tower)
+    for owner in list(small.modules()):
+        for name, part in list(owner.named_children()):
+            if isinstance(part, nn.Linear):
+                setattr(owner, name, SmallLinear(part))
+            elif isinstance(part, nn.Embedding):
+                setattr(owner, name, SmallEmbedding(part))
+    return small
+
+
+def with_words(tower: TextTower, kept: list[int], positions: int) -> TextTower:
+    """The tower with only these rows of its vocabulary, in this order, and its first positions."""
+    small = TextTower(replace(tower.shape, words=len(kept), positions=positions))
+    state = dict(tower.state_dict())
+    state["words.weight"] = state["words.weight"][kept]
+    state["positions.weight"] = state["positions.weight"][:positions]
+    small.load_state_dict(state)
+    return small.eval().requires_grad_(False)

@@ -65,35 +65,53 @@ SET_TEMPLATES = (
 # Class → its everyday names. The first is the word for "the sound of the {label}".
 CLASS_WORDS: dict[str, str] = {
     "drums": "drums; drum kit; drum set; drum track; the beat; beats; drum beat; drum loop; rhythm track; "
-    "percussion and drums; kick and snare; kick, snare and hi-hat; kick drum; snare drum; snare; hi-hats; cymbals; "
+    "percussion and drums; kick and snare; kick, snare and hi-hat; kick drum; snare drum; snare; hi-hats; "
+    "cymbals; "
     "toms; ride cymbal; breakbeat; drumming; drummer; groove; drum machine; acoustic drums; live drums; "
     "percussion kit; drum fills; rock drums; funky drums; hard-hitting drums",
     "bass": "bass; bass guitar; bassline; bass line; electric bass; low end; bass player; bassist; low bass; "
     "deep bass; bass track; bass groove; the low notes; funky bass; walking bass; sub bass; bass riff",
-    "guitar": "guitar; guitars; rhythm guitar; lead guitar; guitar riff; guitar solo; guitar chords; strummed guitar; "
-    "guitar player; guitarist; six-string; guitar strumming; guitar picking; fingerpicked guitar; guitar licks",
+    "guitar": "guitar; guitars; rhythm guitar; lead guitar; guitar riff; guitar solo; guitar chords; "
+    "strummed guitar; "
+    "guitar player; guitarist; six-string; guitar strumming; guitar picking; fingerpicked guitar; guitar "
+    "licks",
     "piano": "piano; pianos; piano chords; piano melody; pianist; grand piano; piano player; piano comping; "
     "the ivories; piano arpeggios; piano keys",
-    "organ": "organ; organs; organ chords; organist; keyboard organ; organ player; pipe organ; hammond organ; hammond",
-    "strings": "strings; string section; orchestral strings; string ensemble; string quartet; violins; violins and cellos; "
-    "bowed strings; string orchestra; violin section; symphonic strings; string arrangement; orchestra strings",
-    "brass": "brass; horns; horn section; brass section; brass instruments; brass band; trumpets; trumpets and trombones; "
+    "organ": "organ; organs; organ chords; organist; keyboard organ; organ player; pipe organ; hammond "
+    "organ; hammond",
+    "strings": "strings; string section; orchestral strings; string ensemble; string quartet; violins; "
+    "violins and cellos; "
+    "bowed strings; string orchestra; violin section; symphonic strings; string arrangement; orchestra "
+    "strings",
+    "brass": "brass; horns; horn section; brass section; brass instruments; brass band; trumpets; trumpets "
+    "and trombones; "
     "horn stabs; funky horns; brass hits; horn line; big band brass",
-    "reed": "reed; saxophone; sax; reed instrument; reeds; sax solo; saxophonist; saxophone solo; sax section; "
+    "reed": "reed; saxophone; sax; reed instrument; reeds; sax solo; saxophonist; saxophone solo; sax "
+    "section; "
     "saxes; sax riff; reed section; clarinet and sax",
-    "pipe": "pipe; flute; flutes; pipe instrument; flute melody; flautist; flutist; wooden flute; flute solo; "
+    "pipe": "pipe; flute; flutes; pipe instrument; flute melody; flautist; flutist; wooden flute; flute "
+    "solo; "
     "flute and recorder; pipes and flutes",
-    "chromatic percussion": "chromatic percussion; mallets; mallet percussion; bells; tuned percussion; pitched percussion; "
-    "mallet instruments; chimes; bell sounds; glockenspiel and vibraphone; bell melody; metallophone; vibes and marimba",
-    "synth lead": "synth lead; lead synth; lead synthesizer; synth melody; synth solo; synthesizer lead; mono synth; "
+    "chromatic percussion": "chromatic percussion; mallets; mallet percussion; bells; tuned percussion; "
+    "pitched percussion; "
+    "mallet instruments; chimes; bell sounds; glockenspiel and vibraphone; bell melody; metallophone; vibes "
+    "and marimba",
+    "synth lead": "synth lead; lead synth; lead synthesizer; synth melody; synth solo; synthesizer lead; "
+    "mono synth; "
     "analog lead; synth hook; synth riff; monophonic synth lead; trance lead; moog lead; electronic lead",
-    "synth pad": "synth pad; pad; pads; ambient pad; synth pads; pad synth; atmospheric pad; sustained synth chords; "
-    "ambient synth; background pad; lush pad; soft synth pad; evolving pad; synth atmosphere; drone pad; synth wash",
-    "choir": "choir; choirs; choral voices; chorus choir; choir aahs; choir oohs; choral ensemble; backing aahs; aahs; oohs; "
-    "ooh voices; wordless choir; chorale; singing choir; church choir; choir voices; background choir; gospel choir",
-    "vocals": "vocals; vocal; voice; singing; singer; lead vocal; lead vocals; lead singer; the vox; vox; acapella; "
+    "synth pad": "synth pad; pad; pads; ambient pad; synth pads; pad synth; atmospheric pad; sustained "
+    "synth chords; "
+    "ambient synth; background pad; lush pad; soft synth pad; evolving pad; synth atmosphere; drone pad; "
+    "synth wash",
+    "choir": "choir; choirs; choral voices; chorus choir; choir aahs; choir oohs; choral ensemble; backing "
+    "aahs; aahs; oohs; "
+    "ooh voices; wordless choir; chorale; singing choir; church choir; choir voices; background choir; "
+    "gospel choir",
+    "vocals": "vocals; vocal; voice; singing; singer; lead vocal; lead vocals; lead singer; the vox; vox; "
+    "acapella; "
     "a cappella; sung melody; singing voice; vocalist; vocal track; song vocals; sung lyrics; lyrics; "
-    "human voice; the person singing; main vocal; pop vocals; rapper; rap; rapping; vocal melody; topline; verse vocals",
+    "human voice; the person singing; main vocal; pop vocals; rapper; rap; rapping; vocal melody; topline; "
+    "verse vocals",
 }
 
 # GM program (0-based) → names; the first is the General MIDI one.
@@ -102,8 +120,10 @@ PROGRAM_WORDS: dict[int, str] = {
     1: "bright acoustic piano; bright piano; upright piano; pop piano",
     2: "electric grand piano; electric grand; cp80",
     3: "honky-tonk piano; honky tonk; ragtime piano; saloon piano; detuned piano",
-    4: "electric piano 1; electric piano; rhodes; rhodes piano; fender rhodes; wurlitzer; wurli; e-piano; tine piano; suitcase piano",
-    5: "electric piano 2; fm electric piano; dx7 electric piano; digital piano; fm piano; eighties electric piano",
+    4: "electric piano 1; electric piano; rhodes; rhodes piano; fender rhodes; wurlitzer; wurli; e-piano; "
+    "tine piano; suitcase piano",
+    5: "electric piano 2; fm electric piano; dx7 electric piano; digital piano; fm piano; eighties electric "
+    "piano",
     6: "harpsichord; cembalo; baroque harpsichord",
     7: "clavinet; clavi; clav; funky clavinet; clavichord",
     8: "celesta; celeste",
@@ -122,13 +142,17 @@ PROGRAM_WORDS: dict[int, str] = {
     21: "accordion; french accordion; squeezebox",
     22: "harmonica; blues harp; mouth organ; mouth harp",
     23: "tango accordion; bandoneon; concertina",
-    24: "nylon acoustic guitar; acoustic guitar; classical guitar; nylon guitar; spanish guitar; nylon string guitar; flamenco guitar",
-    25: "steel acoustic guitar; acoustic guitar; steel string guitar; folk guitar; strummed acoustic guitar; western guitar",
+    24: "nylon acoustic guitar; acoustic guitar; classical guitar; nylon guitar; spanish guitar; nylon "
+    "string guitar; flamenco guitar",
+    25: "steel acoustic guitar; acoustic guitar; steel string guitar; folk guitar; strummed acoustic "
+    "guitar; western guitar",
     26: "jazz electric guitar; jazz guitar; hollow body guitar; electric guitar",
     27: "clean electric guitar; electric guitar; clean guitar; stratocaster; strat; twangy guitar",
-    28: "muted electric guitar; muted guitar; palm muted guitar; funk guitar; electric guitar; chicken picking guitar",
+    28: "muted electric guitar; muted guitar; palm muted guitar; funk guitar; electric guitar; chicken "
+    "picking guitar",
     29: "overdriven guitar; overdrive guitar; crunchy guitar; electric guitar; rock guitar",
-    30: "distortion guitar; distorted guitar; heavy guitar; metal guitar; power chords; electric guitar; shredding guitar; fuzz guitar",
+    30: "distortion guitar; distorted guitar; heavy guitar; metal guitar; power chords; electric guitar; "
+    "shredding guitar; fuzz guitar",
     31: "guitar harmonics; harmonics on guitar; pinch harmonics",
     32: "acoustic bass; upright bass; double bass; jazz bass; standup bass; walking upright bass",
     33: "fingered electric bass; finger bass; electric bass; bass guitar; fingerstyle bass",
@@ -148,7 +172,8 @@ PROGRAM_WORDS: dict[int, str] = {
     47: "timpani; kettledrums; kettle drums; orchestral timpani",
     48: "string ensemble 1; string ensemble; string section; orchestral strings; full strings; violins",
     49: "string ensemble 2; slow strings; legato strings; slow string ensemble; lush strings",
-    50: "synth strings 1; synth strings; synthetic strings; string synthesizer; string machine; solina strings",
+    50: "synth strings 1; synth strings; synthetic strings; string synthesizer; string machine; solina "
+    "strings",
     51: "synth strings 2; synth strings; analog strings; electronic strings; disco strings",
     52: "choir aahs; aah choir; choir singing aah; mixed choir; choral aahs; backing ahhs",
     53: "voice oohs; ooh voices; oohs; humming choir; backing oohs; doo voices",
@@ -178,7 +203,8 @@ PROGRAM_WORDS: dict[int, str] = {
     77: "shakuhachi; bamboo flute; japanese flute",
     78: "whistle; tin whistle; whistling; penny whistle; irish whistle",
     79: "ocarina; clay ocarina; vessel flute",
-    80: "square wave lead; square lead; chiptune lead; square wave synth; 8-bit lead; chip lead; video game synth",
+    80: "square wave lead; square lead; chiptune lead; square wave synth; 8-bit lead; chip lead; video game "
+    "synth",
     81: "sawtooth lead; saw lead; sawtooth synth; saw wave synth lead; supersaw lead; trance lead; supersaw",
     82: "calliope lead; calliope; calliope synth",
     83: "chiff lead; chiffer lead; breathy synth lead",
@@ -234,23 +260,30 @@ KIT_WORDS: dict[int, str] = {
     8: "room drum kit; room drums; roomy drums; drums with room sound",
     16: "power drum kit; power rock drum kit; rock drums; heavy drums; metal drums; arena drums",
     24: "electronic drum kit; electronic drums; electro drums; programmed drums; edm drums; house beat",
-    25: "808 drum machine; 808 drums; tr-808; 808 beat; trap drums; hip hop drums; 808 kit; roland drum machine; drum machine",
+    25: "808 drum machine; 808 drums; tr-808; 808 beat; trap drums; hip hop drums; 808 kit; roland drum "
+    "machine; drum machine",
     26: "dance drum kit; techno drums; 909 drums; club beat; tr-909",
     32: "jazz drum kit; jazz drums; swing drums; ride and brushes",
     40: "brush drum kit; brushed drums; brushes on snare; drums played with brushes",
-    48: "orchestral percussion; orchestra kit; concert bass drum and snare; marching drums; cinematic percussion",
+    48: "orchestral percussion; orchestra kit; concert bass drum and snare; marching drums; cinematic "
+    "percussion",
     56: "sound effects kit; sfx kit",
 }
 
 # Kinds of a recorded class that no program names.
 KIND_WORDS: dict[tuple[str, str], str] = {
-    ("vocals", "female"): "female vocals; female voice; female singer; woman singing; soprano voice; her voice; female lead vocal; girl singing; alto singer",
-    ("vocals", "male"): "male vocals; male voice; male singer; man singing; tenor voice; baritone voice; his voice; male lead vocal; crooner",
+    ("vocals", "female"): "female vocals; female voice; female singer; woman singing; soprano voice; her "
+    "voice; female lead vocal; girl singing; alto singer",
+    ("vocals", "male"): "male vocals; male voice; male singer; man singing; tenor voice; baritone voice; "
+    "his voice; male lead vocal; crooner",
     ("vocals", "rap"): "rap; rapper; rapping; rap vocals; hip hop vocals; mc; spoken rhymes; emcee",
-    ("vocals", "speech"): "speech; spoken word; speaking voice; talking; narration; speaker; dialogue; someone talking",
-    ("vocals", "backing"): "backing vocals; background vocals; harmony vocals; vocal harmonies; backing singers; backup vocals",
+    ("vocals", "speech"): "speech; spoken word; speaking voice; talking; narration; speaker; dialogue; "
+    "someone talking",
+    ("vocals", "backing"): "backing vocals; background vocals; harmony vocals; vocal harmonies; backing "
+    "singers; backup vocals",
     ("vocals", "child"): "child singing; children's voices; kids singing; boy soprano",
-    ("drums", "percussion"): "percussion; hand percussion; congas; bongos; shaker; tambourine; hand drums; djembe; cajon; tabla; "
+    ("drums", "percussion"): "percussion; hand percussion; congas; bongos; shaker; tambourine; hand drums; "
+    "djembe; cajon; tabla; "
     "claps; handclaps; latin percussion; conga drums; maracas; timbales; cabasa; percussion loop",
     ("drums", "kick"): "kick drum; kick; bass drum; kick only; four on the floor kick",
     ("drums", "snare"): "snare drum; snare; snare hits; rimshot; clap and snare",
@@ -260,7 +293,12 @@ KIND_WORDS: dict[tuple[str, str], str] = {
 
 # Word → the classes it covers; a stem for it is the sum of theirs.
 UNIONS: dict[str, tuple[str, ...]] = {
-    "keys; keyboard; keyboards; keyboard player; keyboard section": ("piano", "organ", "synth lead", "synth pad"),
+    "keys; keyboard; keyboards; keyboard player; keyboard section": (
+        "piano",
+        "organ",
+        "synth lead",
+        "synth pad",
+    ),
     "piano and organ; acoustic keyboards": ("piano", "organ"),
     "woodwind; woodwinds; woodwind section; woodwind instruments": ("reed", "pipe"),
     "winds; wind instruments; wind section; wind band; blown instruments": ("brass", "reed", "pipe"),
@@ -271,8 +309,11 @@ UNIONS: dict[str, tuple[str, ...]] = {
     "rhythm section; drums and bass; bass and drums; the groove section": ("drums", "bass"),
     "rhythm section with guitar; drums, bass and guitar; power trio": ("drums", "bass", "guitar"),
     "horns and strings; strings and horns; strings and brass; brass and strings": ("strings", "brass"),
-    "horns and saxes; horn section with sax; brass and sax; sax and trumpet; big band horns": ("brass", "reed"),
-    "voices; all voices; all vocals; vocals and choir; lead and backing voices; human voices; everyone singing": (
+    "horns and saxes; horn section with sax; brass and sax; sax and trumpet; big band horns": (
+        "brass",
+        "reed",
+    ),
+    "voices; all voices; all vocals; vocals and choir; lead and backing voices; everyone singing": (
         "vocals",
         "choir",
     ),

