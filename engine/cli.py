@@ -11,6 +11,7 @@ from stemwright.engine.commands.stop import Stop
 from stemwright.engine.errors import Cancelled, MissingExtra, StemwrightError
 
 USAGE = 2
+FORWARDED = ("train", "evaluate", "export")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,10 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str], stop: Stop) -> int:
-    if words[:1] == ["train"]:
-        return _train(words[1:])
-    if words[:1] == ["evaluate"]:
-        return _evaluate(words[1:])
+    if words and words[0] in FORWARDED:
+        return _forward(words[0], words[1:])
     from stemwright.engine.commands.flags import parser
 
     command_line = parser()
@@ -59,28 +58,20 @@ def _dispatch(words: list[str], stop: Stop) -> int:
     return run(flags, stop)
 
 
-def _train(words: list[str]) -> int:
+def _forward(command: str, words: list[str]) -> int:
+    """train, evaluate and export read their own words, and may need what is not installed."""
     try:
-        from stemwright.engine.train.cli import main as train
-
-        return train(words)
+        if command == "train":
+            from stemwright.engine.train.cli import main as forwarded
+        elif command == "evaluate":
+            from stemwright.engine.train.evaluate import main as forwarded
+        else:
+            from stemwright.export.cli import main as forwarded
+        return forwarded(words)
     except ModuleNotFoundError as error:
-        raise _missing(error, "training", "train") from error
-
-
-def _evaluate(words: list[str]) -> int:
-    try:
-        from stemwright.engine.train.evaluate import main as evaluate
-
-        return evaluate(words)
-    except ModuleNotFoundError as error:
-        raise _missing(error, "evaluation", "evaluate") from error
-
-
-def _missing(error: ModuleNotFoundError, what: str, extra: str) -> Exception:
-    if (error.name or "").startswith("stemwright"):
-        return error
-    return MissingExtra(f"{what} needs {error.name}: pip install 'stemwright[{extra}]'")
+        if (error.name or "").startswith("stemwright"):
+            raise
+        raise MissingExtra(f"{command} needs {error.name}: pip install 'stemwright[{command}]'") from error
 
 
 def _version() -> int:

@@ -21,7 +21,6 @@ Several inputs: the run goes on after one that fails and ends with the code of t
 FORMATS = ("wav", "flac")
 SUBTYPES = ("float", "pcm24", "pcm16")
 SAMPLERS = ("ddim", "unipc", "ab2")
-FORWARDED = ("evaluate", "train")  # these read their own flags
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     _command(commands, "accompany", ACCOMPANY, [_inputs, _prompts, _sampling, _output, _machine])
     _command(commands, "generate", GENERATE, [_prompts, _generate, _sampling, _output, _machine])
     _command(commands, "models", MODELS, [_models])
-    for name, text in (("evaluate", EVALUATE), ("train", TRAIN)):
+    for name, text in FORWARDED.items():
         commands.add_parser(name, help=text, add_help=False)
     return top
 
@@ -91,8 +90,11 @@ examples:
   stemwright models verify path/to/model
 """,
 )
-EVALUATE = "measure a model against baselines (its own flags: stemwright evaluate --help)"
-TRAIN = "train a model (needs the extra [train]; its own flags: stemwright train --help)"
+FORWARDED = {  # these read their own flags
+    "evaluate": "measure a model beside baselines (extra [evaluate]; flags: stemwright evaluate --help)",
+    "train": "train a model, step by step (extra [train]; flags: stemwright train --help)",
+    "export": "make a model folder of trained parts (extra [export]; flags: stemwright export --help)",
+}
 
 
 def _command(

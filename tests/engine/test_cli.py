@@ -280,8 +280,12 @@ def test_a_full_stdout_is_told(song: Path) -> None:
     assert "standard output" in err
 
 
-def test_train_and_evaluate_get_their_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    for command, module in (("train", "train.cli"), ("evaluate", "train.evaluate")):
+def test_train_evaluate_and_export_get_their_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    for command, module in (
+        ("train", "engine.train.cli"),
+        ("evaluate", "engine.train.evaluate"),
+        ("export", "export.cli"),
+    ):
         got: list[list[str]] = []
 
         class Fake:
@@ -290,7 +294,7 @@ def test_train_and_evaluate_get_their_own_words(monkeypatch: pytest.MonkeyPatch)
                 got.append(words)
                 return 7
 
-        monkeypatch.setitem(sys.modules, f"stemwright.engine.{module}", Fake)  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, f"stemwright.{module}", Fake)  # type: ignore[arg-type]
         assert main([command, "--help", "more"]) == 7
         assert got == [["--help", "more"]]
 
