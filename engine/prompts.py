@@ -57,8 +57,8 @@ SONG = (
     r"(?:mix|song|backing track|track|music|recording|arrangement|version)"
 )
 NOT = (
-    r"(?:but not|but|not|except for|except|excepting|excluding|apart from|aside from|other than|besides|minus|"
-    r"without|with no|after removing|that is not|that isn't|that's not|which is not|which isn't)"
+    r"(?:but not|but|not|except for|except|excepting|excluding|apart from|aside from|other than|besides|"
+    r"minus|without|with no|after removing|that is not|that isn't|that's not|which is not|which isn't)"
 )
 DROP = (
     r"(?:remove|removing|delete|deleting|take out|take away|get rid of|exclude|leave out|omit|filter out|"

