@@ -36,7 +36,7 @@ UNKNOWN_LETTER = "75557"
 class Sketch:
     """One spectrogram from sound that arrives in blocks: what a panel shows.
 
-    One Hann frame of about 90 ms per column, so that neither time nor memory grows with the length of the song.
+    One Hann frame of about 90 ms per column, so that memory does not grow with the length of the song.
     """
 
     def __init__(self, title: str, rate: int, frames: int) -> None:

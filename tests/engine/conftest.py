@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from stemwright.engine.engine import Engine
-from stemwright.engine.modelfolder import shipped_folder
+from stemwright.engine.modelfolder import DEFAULT, list_models
 from tests.engine import command_line
 
 
 @pytest.fixture(scope="session")
 def default_model() -> Path:
     """The folder of the model that comes along; a test that needs it skips where its weights are absent."""
-    folder = shipped_folder() / "default"
-    if not (folder / "manifest.json").is_file():
+    folder = list_models().get(DEFAULT)
+    if folder is None:
         pytest.skip("needs the default model: engine/weights/default")
     return folder
 

@@ -337,7 +337,7 @@ def test_names_that_are_not_utf_8_work_and_are_printed_as_they_are(tmp_path: Pat
 
 
 def model_folder(folder: Path) -> Path:
-    """A folder whose manifest and hashes hold. Its graph is none; files are verified before they are opened."""
+    """A folder whose manifest and hashes hold. Its graph is none: files are verified before."""
     folder.mkdir()
     (folder / "denoiser.onnx").write_bytes(bytes(range(256)) * 16)
     content = {
@@ -443,7 +443,7 @@ def test_a_stop_in_any_write_or_rename_leaves_nothing_half_written(
     monkeypatch: pytest.MonkeyPatch,
     capsys: Captured,
 ) -> None:
-    """The signal comes in the first such call, then in the second, and so on until a run needs no more of them.
+    """The signal comes in the first such call, then in the second, and so on until a run needs no more.
 
     In FLAC it comes inside a callback of the library's too, which lets no exception through.
     """
