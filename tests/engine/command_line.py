@@ -19,7 +19,7 @@ PARTS = ".stemwright-*"  # what part-files are called
 
 def fake_engine() -> Engine:
     """Knows two sounds: "bass" is half of what lies below 1 kHz, anything else half of all."""
-    made = model(_halves)
+    made = model(_halves, conditioning={"kind": "text", "scale": 1})
     object.__setattr__(made, "conditioner", _AnyPrompt())
     return Engine(made)
 
