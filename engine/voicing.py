@@ -6,6 +6,7 @@ They begin near the right ones, so a few iterations settle what neighbouring fra
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stemwright.engine.contracts import Array
 from stemwright.engine.phase import MOMENTUM, QUIETEST, istft
@@ -57,5 +58,10 @@ def _settled(wave: Array, amplitudes: Array, iterations: int) -> Array:
     for _ in range(iterations):
         pushed = spectrum + np.float32(MOMENTUM) * (spectrum - before)
         before = spectrum
-        spectrum = stft(istft(amplitudes * pushed / np.maximum(np.abs(pushed), QUIETEST)))
-    return istft(amplitudes * spectrum / np.maximum(np.abs(spectrum), QUIETEST))
+        spectrum = stft(istft(_with_amplitudes(pushed, amplitudes)))
+    return istft(_with_amplitudes(spectrum, amplitudes))
+
+
+def _with_amplitudes(spectrum: NDArray[np.complex64], amplitudes: Array) -> NDArray[np.complex64]:
+    turned = amplitudes * (spectrum / np.maximum(np.abs(spectrum), QUIETEST))
+    return turned.astype(np.complex64, copy=False)

@@ -29,4 +29,5 @@ class FrameBlock(nn.Module):
         columns = rearrange(x, "b m w -> b w m")
         mixed = F.conv1d(columns, self.kernel, self.bias, padding=near, groups=width)
         hidden = self.up(self.norm(rearrange(mixed, "b w m -> b m w")))
-        return x + self.gain * self.down(F.gelu(hidden, approximate="tanh"))
+        out: Tensor = x + self.gain * self.down(F.gelu(hidden, approximate="tanh"))
+        return out

@@ -97,7 +97,8 @@ class Clips:
             return Clip(self.recordings.stretch(label, frames, rng), label, None)
         stem, program = rendered[int(rng.integers(len(rendered)))]
         start = int(rng.integers(max(1, len(stem) - frames)))
-        return Clip(stem[start : start + frames].astype(np.float32) / 32768, label, program)
+        wave = stem[start : start + frames].astype(np.float32) / np.float32(32768)
+        return Clip(wave, label, program)
 
 
 def rms(wave: Wave) -> float:

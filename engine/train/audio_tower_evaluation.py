@@ -22,7 +22,6 @@ from stemwright.engine.train.prompt_bank import LABELS, Bank, canonical
 
 FRAMES = 163840  # 10.24 s
 QUIET = 3e-3  # RMS of full scale under which a clip is left out
-CLIPS = 3  # at most of a recorded stem
 FILED = {  # file prefix → classes that are right
     "drums": {"drums"},
     "bass": {"bass"},
@@ -46,7 +45,7 @@ def rendered_clips(pool: Path) -> Iterator[Clip]:
 
 
 def recorded_clips(folder: Path) -> Iterator[Clip]:
-    """The loudest clips of every stem of a song whose files are named by class."""
+    """The loudest clip of every stem of a song whose files are named by class."""
     for path in sorted(folder.glob("*.flac")):
         prefix = path.stem.split("__")[0]
         if prefix in FILED:
@@ -55,8 +54,7 @@ def recorded_clips(folder: Path) -> Iterator[Clip]:
             cut = [
                 mono[start : start + FRAMES] for start in range(0, max(1, len(mono) - FRAMES // 2), FRAMES)
             ]
-            for clip in sorted(cut, key=rms, reverse=True)[:CLIPS]:
-                yield clip, FILED[prefix]
+            yield max(cut, key=rms), FILED[prefix]
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ class Packed(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        object.__setattr__(self, "network", network)  # its own parameters are not stored again
+        self.held = [network]  # in a list, so that its own parameters are not stored again
         self.names = [name for name, _ in network.named_parameters()]
         for place, parameter in enumerate(network.parameters()):
             self.register_buffer(f"half{place}", parameter.detach().half())
@@ -32,7 +32,7 @@ class Packed(nn.Module):
         return {name: half.float() for name, half in zip(self.names, halves, strict=True)}
 
     def forward(self, x: Tensor) -> Any:
-        return functional_call(self.network, self.widened(), (x,))
+        return functional_call(self.held[0], self.widened(), (x,))
 
 
 def save_halves(network: nn.Module, path: Path) -> None:

@@ -103,7 +103,7 @@ def keep_on(
 def descend(network: nn.Module, optimiser: torch.optim.Optimizer, total: Tensor) -> None:
     """One step of the optimiser down this loss, its gradient's norm at most 1."""
     optimiser.zero_grad()
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimiser.step()
 

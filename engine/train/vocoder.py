@@ -81,10 +81,9 @@ class Crops:
             return self.recordings.stretch(labels[int(rng.integers(len(labels)))], self.frames, rng)
         song = self.songs.draw(rng)
         start = int(rng.integers(song.stems.shape[1] - self.frames))
-        stems = song.stems[:, start : start + self.frames].astype(np.float32) / 32768
-        if rng.random() < 0.3:
-            return stems.sum(axis=0)
-        return stems[int(rng.integers(len(stems)))]
+        stems = song.stems[:, start : start + self.frames].astype(np.float32) / np.float32(32768)
+        wave: Wave = stems.sum(axis=0) if rng.random() < 0.3 else stems[int(rng.integers(len(stems)))]
+        return wave
 
 
 def blurred(waves: Tensor, tables: Tables, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,7 @@ def stems(pool: Path, count: int) -> list[Array]:
     frames = SECONDS * RATE // HOP * HOP
     songs = SongPool(pool).songs
     found = [wave for song in songs for wave in song.stems[:, 2 * RATE : 2 * RATE + frames]]
-    waves = [np.asarray(wave, np.float32)[None] / 32768 for wave in found]
+    waves = [np.asarray(wave, np.float32)[None] / np.float32(32768) for wave in found]
     audible = [wave * np.float32(LEVEL / rms(wave)) for wave in waves if rms(wave) > 3e-3]
     places = np.linspace(0, len(audible) - 1, min(count, len(audible))).round().astype(int)
     return [audible[place] for place in places]

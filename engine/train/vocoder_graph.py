@@ -38,7 +38,8 @@ class PackedVocoder(Packed):
 
     def forward(self, bands: Tensor) -> tuple[Tensor, Tensor]:
         replaced = {**self.widened(), "inverse": self.basis()}
-        return functional_call(self.network, replaced, (bands,))  # type: ignore[no-any-return]
+        made: tuple[Tensor, Tensor] = functional_call(self.held[0], replaced, (bands,))
+        return made
 
 
 def export_vocoder(weights: Path, folder: Path) -> Path:
