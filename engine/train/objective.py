@@ -22,7 +22,7 @@ class Weights:
     patterns: tuple[float, float, float, float] = (0.78, 0.08, 0.08, 0.06)
     pure_noise: float = 0.65  # extraction examples at τ = 1, where one step decides
     mask: float = 4.0
-    level: float = 0.1
+    level: float = 0.4
 
 
 @dataclass(frozen=True)
