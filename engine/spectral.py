@@ -3,8 +3,8 @@
 wave 16 kHz → STFT 1024/256 → 96 bands → log(amplitude + floor) → patches of 8 bands × 8 frames
 → two-dimensional DCT, 16 of 64 coefficients kept → 12 groups × 16 = 192 channels at 7.8125 Hz
 
-Nothing of it is learned but three short tables (which coefficients, their scales, the mean of each band), which
-stand in the model's manifest. Its mask ceiling on true stems is 14.8 dB SI-SDR improvement.
+Nothing of it is learned but three short tables (which coefficients, their scales, the mean of each band),
+which stand in the model's manifest. Its mask ceiling on true stems is 14.8 dB SI-SDR improvement.
 """
 
 from dataclasses import dataclass, field
@@ -71,7 +71,9 @@ def analysis_window() -> Array:
 
 def stft(waves: Array) -> NDArray[np.complex64]:
     """(B, N) with N a multiple of 256 → (B, 513, N / 256); window m is centred on audio frame m × 256."""
-    padded = np.pad(waves, ((0, 0), (FFT // 2, FFT // 2)), mode="reflect" if waves.shape[1] > FFT // 2 else "constant")
+    padded = np.pad(
+        waves, ((0, 0), (FFT // 2, FFT // 2)), mode="reflect" if waves.shape[1] > FFT // 2 else "constant"
+    )
     frames = np.lib.stride_tricks.sliding_window_view(padded, FFT, axis=1)[:, : waves.shape[1] : STRIDE]
     spectrum: NDArray[np.complex64] = np.fft.rfft(frames * analysis_window(), axis=2).astype(np.complex64)
     return spectrum.transpose(0, 2, 1)
@@ -108,7 +110,9 @@ class SpectralCodec:
     @cached_property
     def synthesis(self) -> Array:
         """(kept, 64): latents times this are a flattened patch."""
-        return np.ascontiguousarray(dct_basis()[list(self.kept)] * np.asarray(self.scales, np.float32)[:, None])
+        return np.ascontiguousarray(
+            dct_basis()[list(self.kept)] * np.asarray(self.scales, np.float32)[:, None]
+        )
 
     def log_bands(self, power: Array) -> Array:
         """(B, 513, M) power → (B, 96, M) log(amplitude + floor)"""

@@ -1,4 +1,4 @@
-"""torch → ONNX. Weights are stored once, in half precision, in the safetensors file that the graph points into."""
+"""torch → ONNX. Weights are stored once, in half precision, in a safetensors file the graph points into."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ OPSET = 20
 
 
 def halve(module: nn.Module) -> dict[str, Tensor]:
-    """The weights in half precision; the module is left with the rounded ones, so that parity compares like with like."""
+    """The weights in half precision; the module keeps the rounded ones, so parity compares like with like."""
     halves = {name: tensor.detach().half().contiguous() for name, tensor in module.state_dict().items()}
     module.load_state_dict({name: tensor.float() for name, tensor in halves.items()})
     return halves
 
 
 def export_graph(module: nn.Module, spec: GraphSpec, folder: Path, weights: str) -> Path:
-    """Write `<spec.name>.onnx` and the safetensors file `weights` into the folder, and check one against torch.
+    """Write `<spec.name>.onnx` and the safetensors file `weights` into the folder, held against torch.
 
     raises ModelDamaged if the graph's names, axes or numbers are not the module's; nothing is left then
     """
@@ -61,7 +61,8 @@ def traced(module: nn.Module, spec: GraphSpec) -> onnx.ModelProto:
     """The module as a graph in memory, initialisers named as its parameters."""
     free = {name: torch.export.Dim(name, min=1, max=most) for name, most in spec.largest.items()}
     shapes = tuple(
-        {place: free[axis] for place, axis in enumerate(port.axes) if isinstance(axis, str)} for port in spec.inputs
+        {place: free[axis] for place, axis in enumerate(port.axes) if isinstance(axis, str)}
+        for port in spec.inputs
     )
     program = torch.onnx.export(
         module,
@@ -97,15 +98,20 @@ def tensor_places(path: Path) -> dict[str, tuple[str, list[int], int, int]]:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
     return {
-        name: (row["dtype"], row["shape"], 8 + length + row["data_offsets"][0], row["data_offsets"][1] - row["data_offsets"][0])
+        name: (
+            row["dtype"],
+            row["shape"],
+            8 + length + row["data_offsets"][0],
+            row["data_offsets"][1] - row["data_offsets"][0],
+        )
         for name, row in header.items()
         if name != "__metadata__"
     }
 
 
 def point_into(graph: onnx.ModelProto, weights: Path) -> None:
-    """Replace initialisers that are parameters, or transposed ones, by casts of the half-precision bytes in the
-    safetensors file; ONNX Runtime folds the casts when it opens the graph."""
+    """Replace initialisers that are parameters, or transposed ones, by casts of the half-precision bytes in
+    the safetensors file; ONNX Runtime folds the casts when it opens the graph."""
     from onnx import TensorProto, helper, numpy_helper
 
     places = tensor_places(weights)
@@ -126,7 +132,9 @@ def point_into(graph: onnx.ModelProto, weights: Path) -> None:
         if is_own:
             nodes.append(helper.make_node("Cast", [f"{name}.half"], [tensor.name], to=TensorProto.FLOAT))
         else:
-            nodes.append(helper.make_node("Cast", [f"{name}.half"], [f"{tensor.name}.full"], to=TensorProto.FLOAT))
+            nodes.append(
+                helper.make_node("Cast", [f"{name}.half"], [f"{tensor.name}.full"], to=TensorProto.FLOAT)
+            )
             nodes.append(helper.make_node("Transpose", [f"{tensor.name}.full"], [tensor.name], perm=[1, 0]))
     graph.graph.initializer.extend(external(name, places[name], weights.name) for name in sorted(halves))
     nodes.extend(graph.graph.node)

@@ -1,8 +1,8 @@
 """The compact denoiser: a two-dimensional convolutional network over band groups × latent frames.
 
-It learns several times faster than a transformer at a few million parameters, because neighbouring bands and
-frames explain each other. Blocks are ConvNeXt-like (Liu et al. 2022) with AdaLN-zero modulation (Peebles and Xie
-2023); the time axis is only convolved, so any number of latent frames goes.
+It learns several times faster than a transformer at a few million parameters, because neighbouring bands
+and frames explain each other. Blocks are ConvNeXt-like (Liu et al. 2022) with AdaLN-zero modulation (Peebles
+and Xie 2023); the time axis is only convolved, so any number of latent frames goes.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def depthwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """Depthwise convolution, then a two-layer perceptron on each cell; scaled, shifted and gated by the condition."""
+    """Depthwise convolution, then two layers on each cell; the condition scales, shifts and gates."""
 
     def __init__(self, config: BandConvConfig, convolve: Depthwise) -> None:
         super().__init__()
@@ -58,7 +58,8 @@ class Block(nn.Module):
         scale, shift, gate = self.modulation(condition)[:, None, None].chunk(3, dim=-1)
         mixed = self.convolve(x.permute(0, 3, 1, 2), self.kernel, self.bias).permute(0, 2, 3, 1)
         normed = F.layer_norm(mixed, (x.shape[-1],)) * (1 + scale) + shift
-        return x + gate * self.down(F.silu(self.up(normed)))
+        out: Tensor = x + gate * self.down(F.silu(self.up(normed)))
+        return out
 
 
 class BandConv(nn.Module):
@@ -82,8 +83,8 @@ class BandConv(nn.Module):
         self.leave = nn.Linear(width, cell)
         self.skips = nn.Linear(hidden, tracks * tracks * config.groups * config.coefficients)
         for layer in (*self.colours, self.leave, self.skips):
-            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def condition(self, levels: Tensor, conditions: Tensor) -> Tensor:
         """(B, S), (B, S, D) → (B, hidden); a row of zeros is replaced by the learned unprompted one"""
@@ -95,7 +96,8 @@ class BandConv(nn.Module):
         summed: Tensor = self.noise(waves)
         for track, layer in enumerate(self.prompts):
             summed = summed + layer(filled[:, track])
-        return self.join(summed)  # type: ignore[no-any-return]
+        joined: Tensor = self.join(summed)
+        return joined
 
     def forward(self, latents: Tensor, levels: Tensor, conditions: Tensor) -> Tensor:
         groups, tracks = self.config.groups, self.config.tracks
@@ -108,7 +110,7 @@ class BandConv(nn.Module):
                 colour = self.colours[0 if number == 0 else 1](condition)
                 x = x + rearrange(colour, "b (g w) -> b g 1 w", g=groups)
             x = block(x, condition)
-        out = self.leave(F.layer_norm(x, (x.shape[-1],)))
+        out: Tensor = self.leave(F.layer_norm(x, (x.shape[-1],)))
         gates = rearrange(self.skips(condition), "b (o i c) -> b o i c 1", o=tracks, i=tracks)
-        carried = (gates.float() * latents[:, None]).sum(dim=2)
+        carried: Tensor = (gates.float() * latents[:, None]).sum(dim=2)
         return rearrange(out.float(), "b g t (s k) -> b s (g k) t", s=tracks) + carried

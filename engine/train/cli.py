@@ -27,7 +27,9 @@ def add_diffusion(steps: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         if field.default is MISSING:
             parser.add_argument(flag, required=True)
         else:
-            parser.add_argument(flag, type=type(field.default), default=field.default, help=f"default {field.default}")
+            parser.add_argument(
+                flag, type=type(field.default), default=field.default, help=f"default {field.default}"
+            )
     parser.set_defaults(run_step=run_diffusion)
 
 

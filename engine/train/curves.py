@@ -28,7 +28,9 @@ def draw(run: Path, picture: Path) -> None:
     for label in sorted({key for row in probes for key in row} - {"seconds"}):
         rows = [row for row in probes if label in row]
         width = 2.5 if label == "all" else 0.8
-        below.plot([row["seconds"] / 60 for row in rows], [row[label] for row in rows], label=label, linewidth=width)
+        below.plot(
+            [row["seconds"] / 60 for row in rows], [row[label] for row in rows], label=label, linewidth=width
+        )
     below.set_ylabel("held-out soundfont, SDR gain in dB")
     below.set_xlabel("minutes")
     below.legend(fontsize=6, ncols=3)

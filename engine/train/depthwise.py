@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-EVERY = 4  # the kernel's gradient is estimated from every fourth example: unbiased, and it is 70 % of the time
+EVERY = (
+    4  # the kernel's gradient is estimated from every fourth example: unbiased, and it is 70 % of the time
+)
 
 
 class SparseGradientDepthwise(torch.autograd.Function):
@@ -37,5 +39,5 @@ def padding(weight: Tensor) -> tuple[int, int]:
 
 def sparse_gradient_depthwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """models.bandconv.Depthwise for training."""
-    result: Tensor = SparseGradientDepthwise.apply(x, weight, bias)
+    result: Tensor = SparseGradientDepthwise.apply(x, weight, bias)  # type: ignore[no-untyped-call]
     return result

@@ -136,7 +136,7 @@ def step_once(
         predicted = network(noised.latents, noised.levels, conditions)
     found = losses(predicted.float(), noised, batch, tables, weights)
     network.zero_grad()
-    found.total.backward()  # type: ignore[no-untyped-call]
+    found.total.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     for optimiser in optimisers:
         optimiser.step()
@@ -191,9 +191,13 @@ def work(rank: int, settings: Settings, centre: Tensor, mean: Tensor, lock: Any,
         if step % settings.tie == 0:
             meet(network, centre, lock)
             if rank == 0:
-                mean.lerp_(centre, 1 - min(settings.mean, (1 + step / settings.tie) / (10 + step / settings.tie)))
+                mean.lerp_(
+                    centre, 1 - min(settings.mean, (1 + step / settings.tie) / (10 + step / settings.tie))
+                )
         if step % 50 == 0:
-            journal.write(step=step, seconds=round(elapsed + time.monotonic() - begin), songs=len(mixer.songs.songs))
+            journal.write(
+                step=step, seconds=round(elapsed + time.monotonic() - begin), songs=len(mixer.songs.songs)
+            )
             mixer.songs.refresh()
         if time.monotonic() - saved > 60 * settings.checkpoint_minutes:
             saved = time.monotonic()
@@ -208,7 +212,9 @@ def work(rank: int, settings: Settings, centre: Tensor, mean: Tensor, lock: Any,
 
 def make_mixer(settings: Settings) -> Mixer:
     recordings = read_recordings(Path(settings.recordings))
-    return Mixer(SongPool(Path(settings.pool)), recordings, read_bank(Path(settings.bank)), settings.frames, Chances())
+    return Mixer(
+        SongPool(Path(settings.pool)), recordings, read_bank(Path(settings.bank)), settings.frames, Chances()
+    )
 
 
 class Probe:
@@ -230,7 +236,9 @@ class Probe:
         is_wanted = np.array([other == label for other in song.labels])
         source, rest = waves[is_wanted].sum(0), waves[~is_wanted].sum(0)
         gain = 0.1 / max(float(np.sqrt(np.mean((source + rest) ** 2))), 1e-5)
-        batch = batch_of(torch.from_numpy(rest * gain)[None], torch.from_numpy(source * gain)[None], self.tables)
+        batch = batch_of(
+            torch.from_numpy(rest * gain)[None], torch.from_numpy(source * gain)[None], self.tables
+        )
         condition = torch.zeros(1, 3, len(embedding))
         condition[0, 2] = torch.from_numpy(embedding.astype(np.float32)) * SCALE
         return label, batch, condition
@@ -312,6 +320,6 @@ def train(settings: Settings) -> None:
         mean.copy_(parameters_of(network))
     context = torch.multiprocessing.get_context("spawn")
     lock = context.Lock()
-    torch.multiprocessing.spawn(  # type: ignore[attr-defined]
+    torch.multiprocessing.spawn(  # type: ignore[attr-defined, no-untyped-call]
         work, (replace(settings), centre, mean, lock, elapsed), nprocs=settings.workers
     )

@@ -35,7 +35,7 @@ class Tables:
 
 @dataclass(frozen=True)
 class Batch:
-    """latents (B, 3, C, T) of mix, submix, source; band powers (B, 3, 96, M) of the same, summed over bins."""
+    """latents (B, 3, C, T) of mix, submix, source; their band powers (B, 3, 96, M), summed over bins."""
 
     latents: Tensor
     powers: Tensor
@@ -58,7 +58,9 @@ def random_tilts(count: int, generator: torch.Generator) -> Tensor:
 
 def encode(logs: Tensor, tables: Tables) -> Tensor:
     """(…, 96, M) log(amplitude + floor) → (…, C, T)"""
-    patches = rearrange(logs - tables.means, "... (g i) (t j) -> ... g t (i j)", i=spectral.PATCH, j=spectral.PATCH)
+    patches = rearrange(
+        logs - tables.means, "... (g i) (t j) -> ... g t (i j)", i=spectral.PATCH, j=spectral.PATCH
+    )
     return rearrange(patches @ tables.analysis, "... g t k -> ... (g k) t")
 
 
@@ -69,8 +71,10 @@ def decode(latents: Tensor, tables: Tables) -> Tensor:
     return rearrange(patches, "... g t (i j) -> ... (g i) (t j)", i=spectral.PATCH)
 
 
-def batch_of(rest: Tensor, source: Tensor, tables: Tables, tilts: tuple[Tensor, Tensor] | None = None) -> Batch:
-    """(B, N) waveforms of the rest and of the source → what a training step needs; their sum is the mixture."""
+def batch_of(
+    rest: Tensor, source: Tensor, tables: Tables, tilts: tuple[Tensor, Tensor] | None = None
+) -> Batch:
+    """(B, N) waveforms of the rest and of the source, whose sum is the mixture → what a step needs."""
     submix, wanted = spectrum(rest, tables), spectrum(source, tables)
     if tilts is not None:
         submix, wanted = submix * tilts[0], wanted * tilts[1]

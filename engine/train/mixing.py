@@ -1,4 +1,4 @@
-"""Training examples: a source, the rest of its mixture, and the prompt that asks for it. Never the same one twice."""
+"""Training examples: a source, the rest of its mixture, and the prompt that asks for it; never one twice."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Chances:
 
 @dataclass
 class Example:
-    """rest (N,), source (N,) at the model's level; conditions (3, D), a row of zeros where there is no prompt"""
+    """rest (N,), source (N,) at the model's level; conditions (3, D) of mix, submix and source"""
 
     rest: Wave
     source: Wave
@@ -50,7 +50,9 @@ class Stem:
 class Mixer:
     """Draws examples of one length."""
 
-    def __init__(self, songs: SongPool, recordings: Recordings, bank: Bank, frames: int, chances: Chances) -> None:
+    def __init__(
+        self, songs: SongPool, recordings: Recordings, bank: Bank, frames: int, chances: Chances
+    ) -> None:
         self.songs, self.recordings, self.bank = songs, recordings, bank
         self.frames, self.chances = frames, chances
 
@@ -65,7 +67,9 @@ class Mixer:
         labels = {stem.label for stem in stems}
         mix, submix = self.bank.draw_set(labels, rng), self.bank.draw_set((labels - chosen) or labels, rng)
         source, rest = self._speed(source, rest, rng)
-        gain = LEVEL * 10 ** (rng.normal(0, 2) / 20) / max(float(np.sqrt(np.mean((source + rest) ** 2))), 1e-5)
+        gain = (
+            LEVEL * 10 ** (rng.normal(0, 2) / 20) / max(float(np.sqrt(np.mean((source + rest) ** 2))), 1e-5)
+        )
         return Example(rest * gain, source * gain, np.stack([mix, submix, condition]))
 
     def _stems(self, rng: np.random.Generator) -> list[Stem]:
@@ -90,7 +94,7 @@ class Mixer:
         return Stem(label, None, wave * np.float32(level / max(active_level(wave), 1e-4)))
 
     def _choose(self, stems: list[Stem], rng: np.random.Generator) -> tuple[set[str], Wave]:
-        """The classes asked for, none of them present if the instrument is to be absent; the prompt's (D,)."""
+        """The classes asked for, none of them there if the instrument is to be absent; the prompt's (D,)."""
         present = sorted({stem.label for stem in stems})
         dice = rng.random()
         if dice < self.chances.absent:
@@ -160,10 +164,14 @@ def is_audible(source: Wave, rest: Wave) -> bool:
 def room(wave: Wave, rng: np.random.Generator) -> Wave:
     """A synthetic reverb: decaying coloured noise, by fast convolution."""
     length = int(RATE * rng.uniform(0.1, 1.2))
-    tail = rng.standard_normal(length).astype(np.float32) * np.exp(-6.9 * np.arange(length) / length).astype(np.float32)
+    tail = rng.standard_normal(length).astype(np.float32) * np.exp(-6.9 * np.arange(length) / length).astype(
+        np.float32
+    )
     tail = np.convolve(tail, np.ones(int(rng.integers(1, 6)), np.float32), mode="same")
     tail /= max(float(np.sqrt(np.sum(tail**2))), 1e-6)
     size = -(-(len(wave) + length) // 4096) * 4096  # sizes without large prime factors are quick
-    wet = np.fft.irfft(np.fft.rfft(wave, size) * np.fft.rfft(tail, size), size)[: len(wave)].astype(np.float32)
+    wet = np.fft.irfft(np.fft.rfft(wave, size) * np.fft.rfft(tail, size), size)[: len(wave)].astype(
+        np.float32
+    )
     share = np.float32(rng.uniform(0.03, 0.4))
     return (1 - share) * wave + share * wet

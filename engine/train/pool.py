@@ -47,14 +47,16 @@ def read_shard(table: Path) -> list[PooledSong]:
     songs, first = [], 0
     for rows in json.loads(table.read_text("utf-8")):
         last = first + len(rows)
-        songs.append(PooledSong(stems[first:last], tuple(row[0] for row in rows), tuple(row[1] for row in rows)))
+        songs.append(
+            PooledSong(stems[first:last], tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+        )
         first = last
     return songs
 
 
 @dataclass(frozen=True)
 class Recordings:
-    """Phrases and loops by class, int16 at 16 kHz. The multitrack songs are not among them: they are held out."""
+    """Phrases and loops by class, int16 at 16 kHz. The multitrack songs are held out, so not among them."""
 
     phrases: dict[str, list[Samples]]
 
@@ -88,7 +90,11 @@ def read_recordings(folder: Path) -> Recordings:
     phrases: dict[str, list[Samples]] = {}
     for label, places in RECORDED.items():
         files = [path for place in places for path in sorted((folder / place).glob("*.*"))]
-        read = [soundfile.read(path, dtype="int16", always_2d=True) for path in files if path.suffix in {".flac", ".ogg"}]
+        read = [
+            soundfile.read(path, dtype="int16", always_2d=True)
+            for path in files
+            if path.suffix in {".flac", ".ogg"}
+        ]
         usable = [samples[:, 0] for samples, rate in read if rate == 16000 and len(samples) >= 8000]
         if usable:
             phrases[label] = usable

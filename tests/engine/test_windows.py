@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from stemwright.engine.windows import Overlap, Window, batches, cut, plan, rising, weights
 
-
 quick = settings(max_examples=60, deadline=None)
 
 

@@ -45,7 +45,11 @@ def test_no_weight_is_stored_twice(exported: Path) -> None:
     stored = onnx.load(exported, load_external_data=False)
     assert graph.largest_embedded(stored) < 1024
     halves = {tensor.name for tensor in stored.graph.initializer if tensor.name.endswith(".half")}
-    large = {f"{name}.half" for name, tensor in load_file(exported.parent / "weights.safetensors").items() if tensor.size > 512}
+    large = {
+        f"{name}.half"
+        for name, tensor in load_file(exported.parent / "weights.safetensors").items()
+        if tensor.size > 512
+    }
     assert large <= halves
 
 

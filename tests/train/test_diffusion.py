@@ -13,11 +13,16 @@ from stemwright.engine.train.depthwise import EVERY, sparse_gradient_depthwise  
 from stemwright.engine.train.features import Tables, batch_of  # noqa: E402
 from stemwright.engine.train.objective import Losses  # noqa: E402
 
-SETTINGS = diffusion.Settings(run="", pool="", recordings="", bank="", test_pool="", codec="", depth=2, width=16)
+SETTINGS = diffusion.Settings(
+    run="", pool="", recordings="", bank="", test_pool="", codec="", depth=2, width=16
+)
 
 
 def test_the_rate_warms_up_holds_and_falls() -> None:
-    rates = [diffusion.learning_rate(SETTINGS, *at) for at in ((0, 0.0), (99, 0.0), (500, 0.5), (900, 0.75), (999, 1.0))]
+    rates = [
+        diffusion.learning_rate(SETTINGS, *at)
+        for at in ((0, 0.0), (99, 0.0), (500, 0.5), (900, 0.75), (999, 1.0))
+    ]
     assert rates[0] == pytest.approx(SETTINGS.rate / 100)
     assert rates[1] == rates[2] == SETTINGS.rate
     assert rates[3] == pytest.approx(SETTINGS.rate / 2)
@@ -51,11 +56,15 @@ def few_steps(steps: int) -> tuple["torch.nn.Module", list["torch.optim.Optimize
     optimisers = diffusion.optimisers_of(network, 3e-3)
     tables = Tables.of(SpectralCodec(tuple(range(16)), (1.0,) * 16, (0.0,) * 96))
     random = np.random.default_rng(0)
-    rest, source = (torch.from_numpy(random.standard_normal((8, 4 * 2048)).astype(np.float32)) * 0.1 for _ in range(2))
+    rest, source = (
+        torch.from_numpy(random.standard_normal((8, 4 * 2048)).astype(np.float32)) * 0.1 for _ in range(2)
+    )
     batch = batch_of(rest, source * torch.linspace(0, 1, 8192), tables)
     generator = torch.Generator().manual_seed(0)
     conditions = torch.ones(8, 3, 384)
-    found = [diffusion.step_once(network, optimisers, batch, conditions, tables, generator) for _ in range(steps)]
+    found = [
+        diffusion.step_once(network, optimisers, batch, conditions, tables, generator) for _ in range(steps)
+    ]
     return network, optimisers, found
 
 

@@ -6,9 +6,9 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the [train] extra")
 
-from stemwright.engine.train.mixing import Chances, Mixer, Stem, cut, divide, is_audible  # noqa: E402
-from stemwright.engine.train.pool import PooledSong, Recordings, SongPool, read_recordings  # noqa: E402
-from stemwright.engine.train.prompt_bank import LABELS, Bank, embed_bank, item_key  # noqa: E402
+from stemwright.engine.train.mixing import Chances, Mixer, Stem, cut, divide, is_audible
+from stemwright.engine.train.pool import PooledSong, Recordings, SongPool, read_recordings
+from stemwright.engine.train.prompt_bank import LABELS, Bank, embed_bank, item_key
 
 FRAMES = 16000
 CALM = Chances(absent=0, union=0, guest=0, vocals=0, recording=0, speed=0, drop_stem=0)
@@ -53,7 +53,9 @@ def test_source_and_rest_sum_to_a_mixture_at_the_models_level(pool: SongPool, ba
         example = mixer(pool, bank, CALM).draw(np.random.default_rng(seed))
         assert example.source.shape == example.rest.shape == (FRAMES,)
         levels.append(20 * np.log10(np.sqrt(np.mean((example.source + example.rest) ** 2))))
-    assert np.mean(levels) == pytest.approx(-20, abs=1.2)  # spread 2 dB, 40 draws: three errors of the mean are 0.95
+    assert np.mean(levels) == pytest.approx(
+        -20, abs=1.2
+    )  # spread 2 dB, 40 draws: three errors of the mean are 0.95
 
 
 def test_stems_of_one_class_are_one_source(pool: SongPool) -> None:
@@ -63,7 +65,9 @@ def test_stems_of_one_class_are_one_source(pool: SongPool) -> None:
     np.testing.assert_allclose(rest, sine(0), atol=1e-6)
 
 
-def test_an_absent_instrument_has_silence_as_its_source_and_a_prompt_of_its_own(pool: SongPool, bank: Bank) -> None:
+def test_an_absent_instrument_has_silence_as_its_source_and_a_prompt_of_its_own(
+    pool: SongPool, bank: Bank
+) -> None:
     chances = Chances(absent=1, union=0, guest=0, vocals=0, recording=0, speed=0, drop_stem=0)
     for seed in range(10):
         example = mixer(pool, bank, chances).draw(np.random.default_rng(seed))
@@ -101,7 +105,9 @@ def test_stems_are_cut_at_the_same_place(pool: SongPool) -> None:
     ramp = np.arange(40000, dtype=np.int16)
     song = PooledSong(np.stack([ramp, ramp]), ("drums", "bass"), (0, 33))
     for seed in range(5):
-        waves = [stem.wave / np.abs(stem.wave).max() for stem in cut(song, 1000, 0.0, np.random.default_rng(seed))]
+        waves = [
+            stem.wave / np.abs(stem.wave).max() for stem in cut(song, 1000, 0.0, np.random.default_rng(seed))
+        ]
         np.testing.assert_allclose(waves[0], waves[1], atol=1e-6)
 
 

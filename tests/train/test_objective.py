@@ -46,10 +46,14 @@ def test_given_tracks_stay_clean() -> None:
 
 
 def test_every_pattern_is_drawn_as_often_as_it_should() -> None:
-    noised = objective.add_noise(torch.zeros(4000, 3, 1, 1), objective.Weights(), torch.Generator().manual_seed(0))
+    noised = objective.add_noise(
+        torch.zeros(4000, 3, 1, 1), objective.Weights(), torch.Generator().manual_seed(0)
+    )
     shares = torch.bincount(noised.pattern, minlength=4) / 4000
     expected = torch.tensor(objective.Weights().patterns)
-    assert float((shares - expected).abs().max()) < 0.03  # three standard deviations of a share of a half: 0.024
+    assert (
+        float((shares - expected).abs().max()) < 0.03
+    )  # three standard deviations of a share of a half: 0.024
 
 
 def test_relative_error_is_the_energy_of_what_the_mask_gets_wrong() -> None:
@@ -75,7 +79,9 @@ def test_a_perfect_prediction_costs_nothing_but_the_codecs_own_error() -> None:
 
 def test_gradients_reach_the_prediction_through_every_loss() -> None:
     batch = features.batch_of(waves(0), waves(1), TABLES)
-    noised = objective.add_noise(batch.latents, objective.Weights(patterns=(1.0, 0.0, 0.0, 0.0)), torch.Generator())
+    noised = objective.add_noise(
+        batch.latents, objective.Weights(patterns=(1.0, 0.0, 0.0, 0.0)), torch.Generator()
+    )
     predicted = torch.zeros_like(batch.latents, requires_grad=True)
     objective.losses(predicted, noised, batch, TABLES, objective.Weights()).total.backward()
     assert predicted.grad is not None
