@@ -1,56 +1,98 @@
-"""stemwright train songs | diffusion | vocoder | embedding | curves | pack: one step of the recipe each."""
+"""stemwright train STEP: the shipped model's recipe, step by step.
+
+prompts    the prompt bank: what users may type, embedded
+songs      compose and render songs into a pool, without end or so many
+diffusion  train the denoiser on the pool and the recordings
+vocoder    train the vocoder
+embedding  train the audio tower, for reference sounds as prompts
+text       build the text tower's graph
+curves     draw a diffusion run's losses
+
+Stop any training with Ctrl-C and give the same command again to go on. `stemwright train STEP --help` lists flags.
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import MISSING, fields
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field, fields
+from importlib import import_module
 from pathlib import Path
+from typing import Any
+
+TRAINED = {
+    "diffusion": ("diffusion", "Settings", "train"),
+    "vocoder": ("vocoder", "VocoderSettings", "train"),
+    "embedding": ("audio_tower", "AudioTowerSettings", "train"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="stemwright train", description=__doc__)
-    steps = parser.add_subparsers(dest="step", required=True)
-    add_diffusion(steps)
-    add_curves(steps)
-    arguments = parser.parse_args(argv)
-    result: int = arguments.run_step(arguments)
-    return result
+    words = list(sys.argv[1:] if argv is None else argv)
+    steps = {"prompts": prompts, "songs": songs, "text": text, "curves": curves}
+    parser = argparse.ArgumentParser(
+        prog="stemwright train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("step", choices=[*steps, *TRAINED])
+    step = parser.parse_args(words[:1]).step
+    if step in TRAINED:
+        return trained(step, words[1:])
+    return steps[step](words[1:])
 
 
-def add_diffusion(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from stemwright.engine.train.diffusion import Settings
-
-    parser = steps.add_parser("diffusion", help="train the denoiser; the same command goes on with a run")
-    for field in fields(Settings):
-        flag = "--" + field.name.replace("_", "-")
-        if field.default is MISSING:
-            parser.add_argument(flag, required=True)
-        else:
-            parser.add_argument(
-                flag, type=type(field.default), default=field.default, help=f"default {field.default}"
-            )
-    parser.set_defaults(run_step=run_diffusion)
-
-
-def run_diffusion(arguments: argparse.Namespace) -> int:
-    from stemwright.engine.train.diffusion import Settings, train
-
-    train(Settings(**{field.name: getattr(arguments, field.name) for field in fields(Settings)}))
+def trained(step: str, words: list[str]) -> int:
+    """A step whose flags are the fields of its settings."""
+    place, settings_name, function = TRAINED[step]
+    module = import_module(f"stemwright.engine.train.{place}")
+    settings: Any = getattr(module, settings_name)
+    parser = argparse.ArgumentParser(prog=f"stemwright train {step}", description=settings.__doc__)
+    for field in fields(settings):
+        parser.add_argument("--" + field.name.replace("_", "-"), **flag_of(field))
+    run: Callable[[Any], None] = getattr(module, function)
+    run(settings(**vars(parser.parse_args(words))))
     return 0
 
 
-def add_curves(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = steps.add_parser("curves", help="draw a run's losses as a picture")
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--picture", type=Path, default=Path("curves.png"), help="default curves.png")
-    parser.set_defaults(run_step=run_curves)
+def flag_of(field: Field[Any]) -> dict[str, Any]:
+    if field.default is MISSING:
+        return {"required": True}
+    return {"type": type(field.default), "default": field.default, "help": f"default: {field.default!r}"}
 
 
-def run_curves(arguments: argparse.Namespace) -> int:
+def prompts(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="stemwright train prompts")
+    parser.add_argument("file", type=Path, help="the bank to write, e.g. runs/bank.npz")
+    from stemwright.engine.train.prompt_bank import build_bank
+
+    build_bank(parser.parse_args(words).file)
+    return 0
+
+
+def songs(words: list[str]) -> int:
+    from stemwright.engine.train.render import main as render
+
+    render(words)
+    return 0
+
+
+def text(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="stemwright train text")
+    parser.add_argument("folder", type=Path, help="where text.onnx and tokenizer.json go, e.g. runs/text")
+    from stemwright.engine.train.text_tower import build_text_tower
+
+    build_text_tower(parser.parse_args(words).folder)
+    return 0
+
+
+def curves(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="stemwright train curves")
+    parser.add_argument("run", type=Path, help="folder of a diffusion run, e.g. runs/first")
+    parser.add_argument("--picture", type=Path, default=Path("curves.png"), help="default: curves.png")
+    options = parser.parse_args(words)
     from stemwright.engine.train.curves import draw
 
-    draw(arguments.run, arguments.picture)
+    draw(options.run, options.picture)
     return 0
 
 
