@@ -51,7 +51,7 @@ def spectrum(waves: Tensor, tables: Tables) -> Tensor:
 
 def random_tilts(count: int, generator: torch.Generator) -> Tensor:
     """(count, 513, 1) smooth random amplitude curves of a few dB: another room, microphone or equaliser."""
-    knots = torch.randn(count, 1, 7, generator=generator) * 2.5  # dB
+    knots = torch.randn(count, 1, 10, generator=generator) * 4  # dB
     curve = torch.nn.functional.interpolate(knots, spectral.BINS, mode="linear", align_corners=True)
     return 10 ** (rearrange(curve, "b 1 f -> b f 1") / 20)
 

@@ -27,7 +27,7 @@ class Chances:
     guest: float = 0.22  # one stem of another song joins
     vocals: float = 0.38  # recorded singing joins
     recording: float = 0.14  # another recorded class joins
-    speed: float = 0.35  # the mixture is played faster or slower
+    speed: float = 0.6  # the mixture is played faster or slower
     drop_stem: float = 0.2  # each stem of the song stays away
 
 
@@ -115,7 +115,7 @@ class Mixer:
 
     def _speed(self, source: Wave, rest: Wave, rng: np.random.Generator) -> tuple[Wave, Wave]:
         if rng.random() < self.chances.speed:
-            ratio = 2 ** (rng.uniform(-3, 3) / 12)
+            ratio = 2 ** (rng.uniform(-3.5, 3.5) / 12)
             both = soxr.resample(np.stack([source, rest], axis=1), RATE, RATE * ratio, quality="MQ")
             source, rest = both[:, 0], both[:, 1]
         return source[: self.frames], rest[: self.frames]

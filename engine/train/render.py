@@ -40,6 +40,8 @@ VIBRATO = {
 FONTS = {
     "fluid": Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"),
     "muse": Path("/usr/share/sounds/sf3/MuseScore_General_Full.sf3"),
+    "csound": Path("/usr/share/sounds/sf2/sf_GMbank.sf2"),
+    "opl3": Path("/usr/share/sounds/sf2/OPL-3_FM_128M.sf2"),
     "timgm": Path("/usr/share/sounds/sf2/TimGM6mb.sf2"),  # kept for evaluation: never train on it
 }
 log = logging.getLogger(__name__)
@@ -215,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--fonts",
         default="fluid,muse",
-        help="fluid, muse, timgm or paths, comma separated (default: fluid,muse)",
+        help="fluid, muse, csound, opl3, timgm or paths, comma separated (default: fluid,muse)",
     )
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same songs (default: 1)")
     parser.add_argument("--songs", type=int, default=None, help="how many (default: without end)")
