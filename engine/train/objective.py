@@ -11,7 +11,7 @@ from stemwright.engine.train.features import Batch, Tables, decode
 # mix, submix, source: 1 where a track is noised. Extract, generate, add, accompany (MGE-LDM section 3.2)
 PATTERNS = torch.tensor([[0, 1, 1], [1, 1, 1], [1, 0, 1], [1, 1, 0]], dtype=torch.float32)
 EXTRACT = 0
-SHARPNESS = 2.0  # exponent of the mask: 2 is the Wiener mask of true amplitudes
+SHARPNESS = 1.0  # exponent of the mask: of uncertain log amplitudes, 2 makes a mask that is too sure of itself
 QUIETEST = 3e-4  # errors below −35 dB of the mixture do not count
 
 
@@ -21,8 +21,8 @@ class Weights:
 
     patterns: tuple[float, float, float, float] = (0.78, 0.08, 0.08, 0.06)
     pure_noise: float = 0.65  # extraction examples at τ = 1, where one step decides
-    mask: float = 4.0
-    level: float = 0.4
+    mask: float = 6.0
+    level: float = 0.5
 
 
 @dataclass(frozen=True)
