@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,17 +25,27 @@ class TextConditioner:
 
     text.onnx       ids, mask (B, L) int64 → (B, D)
     tokenizer.json  for the `tokenizers` library
-    audio.onnx      optional: waves (B, N) float32 → (B, D)
+    audio.onnx      optional: latents (B, C, T) float32 → (B, D)
+    encode          waves (B, N) → the latents it takes
 
     Nothing is loaded before it is needed.
     """
 
     width = 384
 
-    def __init__(self, text: Path, tokenizer: Path, audio: Path | None = None, *, threads: int = 1) -> None:
+    def __init__(
+        self,
+        text: Path,
+        tokenizer: Path,
+        audio: Path | None = None,
+        encode: Callable[[Array], Array] | None = None,
+        *,
+        threads: int = 1,
+    ) -> None:
         self._text_path = text
         self._tokenizer_path = tokenizer
         self._audio_path = audio
+        self._encode = encode
         self._threads = threads
 
     def text(self, prompts: Sequence[str]) -> Array:
@@ -49,9 +59,9 @@ class TextConditioner:
 
     def audio(self, waves: Array) -> Array:
         """(B, N) at the codec's rate → (B, D), each row of length 1."""
-        if self._audio_path is None:
+        if self._audio_path is None or self._encode is None:
             raise BadJob("this model understands text prompts only, not sounds; describe the sound in words.")
-        return unit(self._audio_session.run(None, {"waves": np.asarray(waves, np.float32)})[0])
+        return unit(self._audio_session.run(None, {"latents": self._encode(waves)})[0])
 
     def _embed(self, prompts: list[str]) -> Array:
         encoded = self._tokenizer.encode_batch([_encodable(prompt) for prompt in prompts])

@@ -8,18 +8,22 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from stemwright.engine.contracts import Array, Codec, Conditioner, Denoiser
 from stemwright.engine.errors import BadOutput, ModelDamaged, ModelError, ModelMissing, ModelTooNew
 from stemwright.engine.manifest import FORMAT, NAME, Fields, Manifest, parse, read_manifest
 from stemwright.engine.runtimes.eager import EagerDenoiser, best_device, open_network
 from stemwright.engine.runtimes.ort import Graph, OrtDenoiser, cores
+from stemwright.engine.spectral import BANDS, PATCH, SpectralCodec
 from stemwright.engine.tracks import TrackSet
+from stemwright.engine.voicing import Voice
 
 DEFAULT = "default"
 AGAIN = "Install the model again."
@@ -35,7 +39,7 @@ class Model:
     codec: Codec
     conditioner: Conditioner
     denoiser: Denoiser
-    vocoder: Graph | None = None
+    voice: Voice | None = None
 
     @property
     def tracks(self) -> TrackSet:
@@ -43,10 +47,7 @@ class Model:
 
     def waves(self, latents: Array) -> Array:
         """(B, C, T) → (B, T × hop): the vocoder's waveforms, or the codec's own where there is none."""
-        if self.vocoder is None:
-            return self.codec.decode(latents)
-        (waves,) = self.vocoder.run(latents=latents)
-        return waves
+        return self.codec.decode(latents) if self.voice is None else self.voice(latents)
 
 
 def shipped_folder() -> Path:
@@ -161,14 +162,14 @@ def open_model(
     folder = find(name_or_path)
     manifest = verify(folder)
     threads = threads or cores()
-    vocoder = Fields(manifest.vocoder, folder / NAME, "vocoder.") if manifest.vocoder else None
+    codec = _codec(folder, manifest)
     return Model(
         folder=folder,
         manifest=manifest,
-        codec=_codec(folder, manifest),
-        conditioner=_conditioner(folder, manifest),
+        codec=codec,
+        conditioner=_conditioner(folder, manifest, codec),
         denoiser=_denoiser(folder, manifest, threads, best_device(device)),
-        vocoder=Graph(listed(folder, manifest, vocoder.take("graph", str)), threads) if vocoder else None,
+        voice=_voice(folder, manifest, codec, threads),
     )
 
 
@@ -190,8 +191,6 @@ def _codec(folder: Path, manifest: Manifest) -> Codec:
     kind = fields.take("kind", str)
     if kind != "spectral":
         raise _unknown("codec", kind, '"spectral"')
-    from stemwright.engine.spectral import BANDS, PATCH, SpectralCodec
-
     kept, scales, means = fields.numbers("kept"), fields.numbers("scales"), fields.numbers("means")
     if not all(isinstance(place, int) and 0 <= place < PATCH**2 for place in kept):
         raise fields.wrong("codec.kept", f"holds places outside 0 to {PATCH**2 - 1}")
@@ -206,7 +205,7 @@ def _codec(folder: Path, manifest: Manifest) -> Codec:
     return codec
 
 
-def _conditioner(folder: Path, manifest: Manifest) -> Conditioner:
+def _conditioner(folder: Path, manifest: Manifest, codec: Codec) -> Conditioner:
     fields = Fields(dict(manifest.conditioning), folder / NAME, "conditioning.")
     kind = fields.take("kind", str)
     if kind != "text":
@@ -218,7 +217,28 @@ def _conditioner(folder: Path, manifest: Manifest) -> Conditioner:
         raise fields.wrong("conditioning.width", f"is {width}; the text tower gives {TextConditioner.width}")
     text, tokenizer = (listed(folder, manifest, fields.take(name, str)) for name in ("text", "tokenizer"))
     audio = fields.take("audio", str, "")
-    return TextConditioner(text, tokenizer, listed(folder, manifest, audio) if audio else None)
+    if not audio:
+        return TextConditioner(text, tokenizer)
+    return TextConditioner(text, tokenizer, listed(folder, manifest, audio), levelled(codec, manifest.level))
+
+
+def levelled(codec: Codec, level: float) -> Callable[[Array], Array]:
+    """Encode waves (B, N) brought to this RMS in dBFS, as the model hears everything."""
+
+    def encode(waves: Array) -> Array:
+        loudness = np.sqrt(np.mean(waves**2, axis=1, keepdims=True))
+        return codec.encode((waves * (10 ** (level / 20) / np.maximum(loudness, 1e-5))).astype(np.float32))
+
+    return encode
+
+
+def _voice(folder: Path, manifest: Manifest, codec: Codec, threads: int) -> Voice | None:
+    if not manifest.vocoder:
+        return None
+    if not isinstance(codec, SpectralCodec):
+        raise ModelDamaged(f"{folder / NAME}: has a vocoder, which only the spectral codec can use. {AGAIN}")
+    name = Fields(manifest.vocoder, folder / NAME, "vocoder.").take("graph", str)
+    return Voice(Graph(listed(folder, manifest, name), threads), codec)
 
 
 def _denoiser(folder: Path, manifest: Manifest, threads: int, device: str) -> Denoiser:

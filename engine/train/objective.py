@@ -11,7 +11,9 @@ from stemwright.engine.train.features import Batch, Tables, decode
 # mix, submix, source: 1 where a track is noised. Extract, generate, add, accompany (MGE-LDM section 3.2)
 PATTERNS = torch.tensor([[0, 1, 1], [1, 1, 1], [1, 0, 1], [1, 1, 0]], dtype=torch.float32)
 EXTRACT = 0
-SHARPNESS = 1.0  # exponent of the mask: of uncertain log amplitudes, 2 makes a mask that is too sure of itself
+SHARPNESS = (
+    1.0  # exponent of the mask: of uncertain log amplitudes, 2 makes a mask that is too sure of itself
+)
 QUIETEST = 3e-4  # errors below −35 dB of the mixture do not count
 
 

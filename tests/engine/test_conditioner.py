@@ -10,7 +10,7 @@ import pytest
 from stemwright.engine.conditioner import SCALE, TextConditioner, unit
 from stemwright.engine.errors import BadJob, BadPrompt, ModelDamaged
 
-FOLDER = Path(__file__).resolve().parents[2] / "engine" / "weights" / "text"
+FOLDER = Path(__file__).resolve().parents[2] / "engine" / "weights" / "default"
 
 ASCII_PROMPTS = (
     "drums",

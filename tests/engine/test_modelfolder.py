@@ -10,7 +10,7 @@ import pytest
 
 from stemwright.engine.errors import ModelDamaged, ModelError, ModelMissing, ModelTooNew
 from stemwright.engine.manifest import LARGEST, Defaults, read_manifest
-from stemwright.engine.modelfolder import find, list_models, open_model, verify, write_manifest
+from stemwright.engine.modelfolder import find, levelled, list_models, open_model, verify, write_manifest
 from stemwright.engine.tracks import Task
 from tests.engine.tiny_graph import denoiser, vocoder
 
@@ -221,6 +221,19 @@ def test_an_opened_model_runs(folder: Path) -> None:
     latents = np.ones((1, 3, 36, 80), np.float32)
     velocity = model.denoiser(latents, np.ones((1, 3), np.float32), np.zeros((1, 3, 4), np.float32))
     np.testing.assert_array_equal(velocity, -latents)
-    np.testing.assert_array_equal(
-        model.waves(latents[0]), -latents[0]
-    )  # the tiny vocoder turns latents round
+    assert model.voice is not None and model.voice.codec is model.codec
+
+
+def test_a_model_without_a_vocoder_takes_the_codecs_own_waves(folder: Path) -> None:
+    write_manifest(folder, {**CONTENT, "vocoder": {}}, FILES)
+    model = open_model("tiny", threads=1)
+    latents = np.ones((1, 36, 2), np.float32)
+    np.testing.assert_array_equal(model.waves(latents), model.codec.decode(latents))
+
+
+def test_a_reference_sound_is_heard_at_the_models_level(folder: Path) -> None:
+    codec = open_model("tiny", threads=1).codec
+    loud = np.random.default_rng(0).standard_normal((1, 8192)).astype(np.float32)
+    encode = levelled(codec, -20.0)
+    np.testing.assert_allclose(encode(loud), encode(loud * 0.01), atol=1e-4)
+    assert np.isfinite(encode(loud * 0)).all()
