@@ -1,6 +1,7 @@
 """What training minimises: the paper's v-objective on the noised tracks, and two losses on the mask that
 the predicted tracks make, because a mask on the mixture is what a user hears."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +12,7 @@ from stemwright.engine.train.features import Batch, Tables, decode
 # mix, submix, source: 1 where a track is noised. Extract, generate, add, accompany (MGE-LDM section 3.2)
 PATTERNS = torch.tensor([[0, 1, 1], [1, 1, 1], [1, 0, 1], [1, 1, 0]], dtype=torch.float32)
 EXTRACT = 0
-SHARPNESS = (
-    1.0  # exponent of the mask: of uncertain log amplitudes, 2 makes a mask that is too sure of itself
-)
+SHARPNESS = 1.0  # exponent of the mask; of uncertain log amplitudes, 2 makes one that is too sure of itself
 QUIETEST = 3e-4  # errors below −35 dB of the mixture do not count
 
 
@@ -24,7 +23,8 @@ class Weights:
     patterns: tuple[float, float, float, float] = (0.78, 0.08, 0.08, 0.06)
     pure_noise: float = 0.65  # extraction examples at τ = 1, where one step decides
     mask: float = 6.0
-    level: float = 0.5
+    level: float = 0.2
+    shape: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,10 @@ def losses(predicted: Tensor, noised: Noised, batch: Batch, tables: Tables, weig
         with torch.no_grad():
             ideal = predicted_mask(batch.latents[rows], tables)
         mask_loss = amplitude_weighted(mask, ideal, batch.powers[rows, 0])
-        error = relative_error(mask, batch.powers[rows]).log().mean()
-        total = total + weights.mask * mask_loss + weights.level * error
+        error = relative_error(mask, batch.powers[rows]).log()
+        shape = unlikeness(mask, batch.powers[rows], error)
+        total = total + weights.mask * mask_loss + weights.level * error.mean() + weights.shape * shape.mean()
+        error = error.mean()
     by_pattern = {kind: each[noised.pattern == kind].tolist() for kind in range(len(PATTERNS))}
     return Losses(total, by_pattern, float(mask_loss.detach()), float(error.detach()) * 4.343)
 
@@ -109,10 +111,19 @@ def relative_error(mask: Tensor, powers: Tensor) -> Tensor:
     return error.sum(dim=(1, 2)).clamp_min(0) / whole + QUIETEST
 
 
+def unlikeness(mask: Tensor, powers: Tensor, error: Tensor) -> Tensor:
+    """(B,) minus the SI-SDR in nepers of power, or, of a source that is silent, the logarithm of its error.
+
+    An uncertain mask lowers its error by vanishing; here it must still point the right way.
+    """
+    is_silent = powers[:, 2].sum(dim=(1, 2)) < 1e-4 * powers[:, 0].sum(dim=(1, 2))
+    return torch.where(is_silent, error, -likeness(mask, powers) * math.log(10) / 10)
+
+
 def likeness(mask: Tensor, powers: Tensor) -> Tensor:
     """(B,) SI-SDR in dB of mask × mixture against the source, from band powers; phase errors are counted."""
     mixture, rest, source = powers.unbind(dim=1)
     inner = (mask * (mixture + source - rest) / 2).sum(dim=(1, 2))
     outer = (mask.square() * mixture).sum(dim=(1, 2)) * source.sum(dim=(1, 2))
-    explained = inner.square() / outer.clamp_min(1e-9)
-    return 10 * torch.log10(explained / (1 - explained).clamp_min(1e-6))
+    explained = (inner.square() / outer.clamp_min(1e-9)).clamp(1e-4, 1 - 1e-4)  # −40 to 40 dB
+    return 10 * torch.log10(explained / (1 - explained))

@@ -175,6 +175,15 @@ def test_a_rate_of_1_hertz(trial: Trial) -> None:
     assert "4000" in message
 
 
+def peak_memory(process: int) -> int:
+    """kB a process has held at most so far; unlike ru_maxrss it knows nothing of the process that started it"""
+    try:
+        status = Path(f"/proc/{process}/status").read_text("ascii", "replace")
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0)
+
+
 @pytest.mark.slow
 def test_a_three_hour_file_works_in_bounded_memory(tmp_path: Path) -> None:
     """8 kHz mono; 32 CPU seconds. As float32 the song has 346 MB."""
@@ -187,13 +196,15 @@ def test_a_three_hour_file_works_in_bounded_memory(tmp_path: Path) -> None:
     child = start(
         "extract", str(tmp_path / "long.wav"), "bass", "--no-rest", "--output", str(tmp_path / "out")
     )
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
+    peak = 0
+    while child.poll() is None:
+        peak = max(peak, peak_memory(child.pid))
+        time.sleep(0.1)
     assert child.returncode == 0
     assert child.stderr is not None
     child.stderr.close()
     assert soundfile.info(tmp_path / "out" / "long.bass.wav").frames == frames
-    assert usage.ru_maxrss / 1000 < 300
+    assert 30 < peak / 1000 < 300
     for path in (tmp_path / "long.wav", tmp_path / "out" / "long.bass.wav"):
         path.unlink()  # half a gigabyte
 

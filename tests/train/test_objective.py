@@ -70,7 +70,7 @@ def test_relative_error_is_the_energy_of_what_the_mask_gets_wrong() -> None:
 def test_a_perfect_prediction_costs_nothing_but_the_codecs_own_error() -> None:
     batch = features.batch_of(waves(0), waves(1), TABLES)
     noised = objective.add_noise(batch.latents, objective.Weights(), torch.Generator().manual_seed(0))
-    weights = objective.Weights(level=0.0)
+    weights = objective.Weights(level=0.0, shape=0.0)
     right = objective.losses(noised.velocity, noised, batch, TABLES, weights)
     wrong = objective.losses(noised.velocity + 0.1, noised, batch, TABLES, weights)
     assert float(right.total) < 1e-6
@@ -99,3 +99,17 @@ def test_likeness_is_the_si_sdr_of_the_masked_mixture() -> None:
     expected = 10 * torch.log10(target.abs().square().sum(1) / (mixture - target).abs().square().sum(1))
     found = objective.likeness(torch.full((2, 96, 64), 0.7), batch.powers)
     assert torch.allclose(found, expected, atol=0.02)
+
+
+def test_an_uncertain_mask_gains_nothing_by_vanishing_where_there_is_a_source() -> None:
+    batch = features.batch_of(waves(0), waves(1), TABLES)
+    faint, full = (
+        objective.unlikeness(torch.full((2, 96, 64), share), batch.powers, torch.zeros(2)) for share in (0.01, 1.0)
+    )
+    assert torch.allclose(faint, full, atol=1e-4)
+
+
+def test_a_silent_source_is_judged_by_what_leaks() -> None:
+    batch = features.batch_of(waves(0), waves(1) * 0, TABLES)
+    error = torch.tensor([-3.0, -5.0])
+    assert torch.equal(objective.unlikeness(torch.full((2, 96, 64), 0.5), batch.powers, error), error)
