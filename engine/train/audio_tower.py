@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stemwright.engine.models.audio_tower import AudioTower, AudioTowerConfig
 from stemwright.engine.spectral import HOP
-from stemwright.engine.train.diffusion import read_codec
+from stemwright.engine.train.codec import read_codec
 from stemwright.engine.train.features import Tables, encode, random_tilts, spectrum
 from stemwright.engine.train.mixing import LEVEL, room
 from stemwright.engine.train.pool import Recordings, Samples, SongPool, read_recordings

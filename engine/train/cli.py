@@ -2,13 +2,15 @@
 
 prompts    the prompt bank: what users may type, embedded
 songs      compose and render songs into a pool, without end or so many
+codec      fit the codec's tables to a pool; engine/train/codec.json has the shipped model's
 diffusion  train the denoiser on the pool and the recordings
 vocoder    train the vocoder
 embedding  train the audio tower, for reference sounds as prompts
 text       build the text tower's graph
 curves     draw a diffusion run's losses
 
-Stop any training with Ctrl-C and give the same command again to go on. `stemwright train STEP --help` lists flags.
+Stop any training with Ctrl-C and give the same command again to go on. `stemwright train STEP --help` has the
+flags.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ TRAINED = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
-    steps = {"prompts": prompts, "songs": songs, "text": text, "curves": curves}
+    steps = {"prompts": prompts, "songs": songs, "codec": codec, "text": text, "curves": curves}
     parser = argparse.ArgumentParser(
         prog="stemwright train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -73,6 +75,19 @@ def songs(words: list[str]) -> int:
     from stemwright.engine.train.render import main as render
 
     render(words)
+    return 0
+
+
+def codec(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="stemwright train codec")
+    parser.add_argument("pool", type=Path, help="folder of rendered songs, e.g. runs/pool")
+    parser.add_argument("file", type=Path, help="the tables to write, e.g. runs/codec.json")
+    parser.add_argument("--songs", type=int, default=40, help="how many to fit to; default: 40")
+    options = parser.parse_args(words)
+    from stemwright.engine.train.codec import fit_codec, write_codec
+    from stemwright.engine.train.pool import SongPool
+
+    write_codec(fit_codec(SongPool(options.pool), options.songs), options.file)
     return 0
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from stemwright.engine.conditioner import SCALE
 from stemwright.engine.models.bandconv import BandConv, BandConvConfig
-from stemwright.engine.spectral import SpectralCodec
+from stemwright.engine.train.codec import read_codec
 from stemwright.engine.train.depthwise import sparse_gradient_depthwise
 from stemwright.engine.train.features import Batch, Tables, batch_of, random_tilts
 from stemwright.engine.train.mixing import Chances, Example, Mixer
@@ -70,11 +70,6 @@ def learning_rate(settings: Settings, step: int, done: float) -> float:
 def make_network(settings: Settings) -> BandConv:
     torch.manual_seed(settings.seed)
     return BandConv(BandConvConfig(width=settings.width, depth=settings.depth), sparse_gradient_depthwise)
-
-
-def read_codec(path: str) -> SpectralCodec:
-    table = json.loads(Path(path).read_text("utf-8"))
-    return SpectralCodec(tuple(table["kept"]), tuple(table["scales"]), tuple(table["means"]), table["floor"])
 
 
 def collate(examples: list[Example], tables: Tables, generator: torch.Generator) -> tuple[Batch, Tensor]:

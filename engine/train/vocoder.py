@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stemwright.engine.models.vocoder import Spectrum, Vocoder, VocoderConfig
 from stemwright.engine.spectral import HOP
-from stemwright.engine.train.diffusion import read_codec
+from stemwright.engine.train.codec import read_codec
 from stemwright.engine.train.features import Tables, decode, encode, spectrum
 from stemwright.engine.train.pool import Recordings, SongPool, read_recordings
 from stemwright.engine.train.sitting import begin, descend, keep_on

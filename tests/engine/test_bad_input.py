@@ -176,7 +176,7 @@ def test_a_rate_of_1_hertz(trial: Trial) -> None:
 
 
 def peak_memory(process: int) -> int:
-    """kB a process has held at most so far; unlike ru_maxrss it knows nothing of the process that started it"""
+    """kB a process has held at most so far; ru_maxrss would count the process that started it too"""
     try:
         status = Path(f"/proc/{process}/status").read_text("ascii", "replace")
     except OSError:

@@ -15,7 +15,7 @@ from stemwright.engine.train import audio_tower  # noqa: E402
 from stemwright.engine.train.audio_tower import Clip, Clips, Prompts, Texts  # noqa: E402
 from stemwright.engine.train.audio_tower_evaluation import ranks, rendered_clips, summary  # noqa: E402
 from stemwright.engine.train.audio_tower_graph import export_audio_tower  # noqa: E402
-from stemwright.engine.train.diffusion import read_codec  # noqa: E402
+from stemwright.engine.train.codec import read_codec  # noqa: E402
 from stemwright.engine.train.features import Tables  # noqa: E402
 from stemwright.engine.train.pool import Recordings, SongPool  # noqa: E402
 from stemwright.engine.train.prompt_bank import Bank, read_bank  # noqa: E402

@@ -104,7 +104,8 @@ def test_likeness_is_the_si_sdr_of_the_masked_mixture() -> None:
 def test_an_uncertain_mask_gains_nothing_by_vanishing_where_there_is_a_source() -> None:
     batch = features.batch_of(waves(0), waves(1), TABLES)
     faint, full = (
-        objective.unlikeness(torch.full((2, 96, 64), share), batch.powers, torch.zeros(2)) for share in (0.01, 1.0)
+        objective.unlikeness(torch.full((2, 96, 64), share), batch.powers, torch.zeros(2))
+        for share in (0.01, 1.0)
     )
     assert torch.allclose(faint, full, atol=1e-4)
 

@@ -16,7 +16,7 @@ from stemwright.engine.models.vocoder import Spectrum  # noqa: E402
 from stemwright.engine.runtimes.ort import Graph  # noqa: E402
 from stemwright.engine.spectral import HOP  # noqa: E402
 from stemwright.engine.train import vocoder  # noqa: E402
-from stemwright.engine.train.diffusion import read_codec  # noqa: E402
+from stemwright.engine.train.codec import read_codec  # noqa: E402
 from stemwright.engine.train.features import Tables, spectrum  # noqa: E402
 from stemwright.engine.train.pool import Recordings, SongPool  # noqa: E402
 from stemwright.engine.train.sitting import optimiser_of  # noqa: E402
