@@ -97,7 +97,7 @@ class Engine:
             raise BadJob("decode is rendered in memory: read the file and use Engine.run.")
         asked = ask(job, self.model, settings.roles)
         windows = self._windows(source.frames, source.rate, settings)
-        units = -(-len(windows) // batch_size(len(asked.names))) * (settings.steps + 2)
+        units = -(-len(windows) // batch_size(len(asked.names))) * (settings.looks * (settings.steps + 1) + 1)
         work = Preserve(self.model, settings, asked, source, windows, is_joint=job.joint)
         return Extraction(work, (*asked.names, REST), source, Pace(units, on_progress))
 

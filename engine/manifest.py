@@ -12,7 +12,7 @@ conditioning  {"kind": "text", "width": 384, "scale": 4.47, "text": "text.onnx",
               and "audio", a graph, or absent; scale: length of the conditions in training
 denoiser      {"kind": "bandconv", "graph": "denoiser.onnx", "weights": "model.safetensors", "network": {…}}
 vocoder       {"graph": "vocoder.onnx"} or absent
-defaults      per task {"steps", "guidance", "sampler", "power", "overlap"}
+defaults      per task {"steps", "guidance", "sampler", "power", "overlap", "looks"}
 licence, provenance, quality  for people
 files         every file's {"sha256", "bytes"}, by its name in the folder, "/" between folders
 """
@@ -39,6 +39,7 @@ class Defaults:
 
     power    of the soft mask: stem^power / (stem^power + rest^power)
     overlap  latent frames two windows share
+    looks    preserve: how often a window is looked at, each time a little later in its latent frames
     """
 
     steps: int = 1
@@ -46,6 +47,7 @@ class Defaults:
     sampler: str = "ddim"
     power: float = 1.0
     overlap: int = 8
+    looks: int = 1
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ def _defaults(fields: "Fields", window: int) -> Defaults:
         sampler=fields.choice("sampler", ("ddim", "unipc", "ab2")),
         power=fields.number("power", 0.1, 10, plain.power),
         overlap=fields.whole("overlap", 0, window // 2, min(plain.overlap, window // 2)),
+        looks=fields.whole("looks", 1, 8, plain.looks),
     )
 
 

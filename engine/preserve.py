@@ -74,31 +74,55 @@ class Preserve:
         """(windows, N) → (P, F, M) of each window"""
         levels = loudness(waves)
         gains = 10 ** (self._model.manifest.level / 20) / np.maximum(levels, SILENT)
-        latents = self._model.codec.encode((waves * gains[:, None]).astype(np.float32))
+        levelled = (waves * gains[:, None]).astype(np.float32)
+        for spectra, level in zip(self._spectra(levelled, place, pace), levels, strict=True):
+            sources, rests = spectra
+            self._listen(sources, rests, float(level) ** 2)
+            if level < SILENT:
+                yield np.zeros_like(sources)
+                continue
+            yield shares(
+                sources,
+                rests,
+                self._settings.power,
+                is_joint=self._is_joint,
+                is_inverted=self._asked.is_inverted,
+            )
+
+    def _spectra(self, waves: Array, place: int, pace: Pace) -> Array:
+        """(windows, N) → (windows, 2, P, F, M) log amplitudes of source and rest, the mean of all looks.
+
+        Where a patch of the codec begins is chance; looks that begin a little later each see other patches.
+        """
+        looks, step = self._settings.looks, self._model.codec.hop // STRIDE  # step in spectrum frames
+        delays = [look * step // looks for look in range(looks)]
+        found = [
+            self._look(np.pad(waves, ((0, 0), (delay * STRIDE, 0)))[:, : waves.shape[1]], place, look, pace)
+            for look, delay in enumerate(delays)
+        ]
+        total = np.zeros_like(found[0])
+        seen = np.zeros(total.shape[-1], np.float32)
+        for spectra, delay in zip(found, delays, strict=True):
+            total[..., : len(seen) - delay] += spectra[..., delay:]
+            seen[: len(seen) - delay] += 1
+        return total / seen
+
+    def _look(self, waves: Array, place: int, look: int, pace: Pace) -> Array:
+        """(windows, N) → (windows, 2, P, F, M)"""
+        codec, settings = self._model.codec, self._settings
+        latents = codec.encode(waves)
         pace.tick("encode")
         found = sampled(
             self._model,
-            self._settings,
+            settings,
             self._asked,
             latents,
             range(place, place + len(waves)),
+            turn=look,
             on_step=lambda done: pace.tick("sample"),
         )
-        source, rest = (
-            wanted_track(self._model, self._settings, name) for name in self._settings.roles.returned
-        )
-        for window, level in zip(found, levels, strict=True):
-            spectra = (
-                self._model.codec.spectrum(window[:, source]),
-                self._model.codec.spectrum(window[:, rest]),
-            )
-            self._listen(*spectra, float(level) ** 2)
-            if level < SILENT:
-                yield np.zeros_like(spectra[0])
-                continue
-            yield shares(
-                *spectra, self._settings.power, is_joint=self._is_joint, is_inverted=self._asked.is_inverted
-            )
+        tracks = [wanted_track(self._model, settings, name) for name in settings.roles.returned]
+        return np.stack([[codec.spectrum(window[:, track]) for track in tracks] for window in found])
 
     def _listen(self, sources: Array, rests: Array, energy: float) -> None:
         self._energy += energy

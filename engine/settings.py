@@ -31,6 +31,7 @@ class Settings:
     guidance: float
     power: float
     overlap: int  # latent frames
+    looks: int
     seed: int
 
     @property
@@ -52,6 +53,7 @@ def settle(job: Job, manifest: Manifest) -> Settings:
         guidance=defaults.guidance if job.guidance is None else job.guidance,
         power=defaults.power,
         overlap=defaults.overlap,
+        looks=defaults.looks,
         seed=job.seed,
     )
 

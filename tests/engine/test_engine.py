@@ -157,6 +157,33 @@ def test_one_step_without_guidance_is_one_forward_for_every_window() -> None:
     assert sum(fake(work).batches) == codec(work).encoded == 2
 
 
+def test_several_looks_agree_with_one_where_the_model_is_sure_and_cost_a_forward_each() -> None:
+    looked = {"defaults": {"extract": {"steps": 1, "overlap": 2, "looks": 4}}}
+    once, often = engine(), engine(**looked)
+    song = audio_of(seconds=2.0)
+    one, four = (stems(work.run(extract(BASS, audio=song))) for work in (once, often))
+    assert decibels(four["bass"] - one["bass"], one["bass"]) < -40  # measured -48: the edges of a window
+    assert (fake(once).batches, fake(often).batches) == ([1], [1, 1, 1, 1])
+
+
+def test_looks_that_are_off_in_different_ways_are_off_by_less_together() -> None:
+    """A denoiser that doubts the first frames of every latent frame: later looks see them elsewhere."""
+
+    def doubtful(latents: Array, conditions: Array) -> Array:
+        clean = split(latents, conditions)
+        clean[2, : HOP // 4] *= 0.1
+        return clean
+
+    looked = {"defaults": {"extract": {"steps": 1, "overlap": 2, "looks": 4}}}
+    song = audio_of(seconds=2.0)
+    truth = tone(200, 2.0)
+    errors = [
+        decibels(stems(work.run(extract(BASS, audio=song)))["bass"] - truth, truth)
+        for work in (engine(doubtful), engine(doubtful, **looked))
+    ]
+    assert errors[1] < errors[0] - 2  # measured -47 and -56
+
+
 def test_guidance_doubles_the_batch_and_steps_repeat_it() -> None:
     work = engine()
     work.run(extract(BASS, guidance=2.0, steps=3))
