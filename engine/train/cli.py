@@ -7,6 +7,7 @@ diffusion  train the denoiser on the pool and the recordings
 vocoder    train the vocoder
 embedding  train the audio tower, for reference sounds as prompts
 text       build the text tower's graph
+graph      write a trained vocoder or audio tower as the graph a model folder takes
 curves     draw a diffusion run's losses
 
 Stop any training with Ctrl-C and give the same command again to go on. `stemwright train STEP --help` has the
@@ -16,11 +17,13 @@ flags.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 TRAINED = {
@@ -32,7 +35,14 @@ TRAINED = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
-    steps = {"prompts": prompts, "songs": songs, "codec": codec, "text": text, "curves": curves}
+    steps = {
+        "prompts": prompts,
+        "songs": songs,
+        "codec": codec,
+        "text": text,
+        "graph": graph,
+        "curves": curves,
+    }
     parser = argparse.ArgumentParser(
         prog="stemwright train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -97,6 +107,23 @@ def text(words: list[str]) -> int:
     from stemwright.engine.train.text_tower import build_text_tower
 
     build_text_tower(parser.parse_args(words).folder)
+    return 0
+
+
+def graph(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="stemwright train graph")
+    parser.add_argument("kind", choices=("vocoder", "embedding"))
+    parser.add_argument("run", type=Path, help="folder of its training, e.g. runs/vocoder")
+    parser.add_argument("folder", type=Path, help="where the graph goes, e.g. runs/graphs")
+    options = parser.parse_args(words)
+    from stemwright.engine.train.audio_tower_graph import export_audio_tower
+    from stemwright.engine.train.vocoder_graph import export_vocoder
+
+    export = export_vocoder if options.kind == "vocoder" else export_audio_tower
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as place:
+        made = export(options.run, Path(place))
+        shutil.copyfile(made, options.folder / made.name)
     return 0
 
 
