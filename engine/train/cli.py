@@ -61,14 +61,33 @@ def trained(step: str, words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"stemwright train {step}", description=settings.__doc__)
     for field in fields(settings):
         parser.add_argument("--" + field.name.replace("_", "-"), **flag_of(field))
-    run: Callable[[Any], None] = getattr(module, function)
-    run(settings(**vars(parser.parse_args(words))))
+    run: Callable[..., None] = getattr(module, function)
+    chosen = settings(**vars(parser.parse_args(words)))
+    if step != "diffusion" or not sys.stderr.isatty():
+        run(chosen)
+        return 0
+    try:
+        run(chosen, redraw)
+    finally:
+        redraw("")
     return 0
+
+
+def redraw(line: str) -> None:
+    """On the terminal, in place of the one before."""
+    sys.stderr.write(f"\r{line}\033[K")
+    sys.stderr.flush()
 
 
 def flag_of(field: Field[Any]) -> dict[str, Any]:
     if field.default is MISSING:
         return {"required": True}
+    if "bool" in str(field.type):
+        return {
+            "action": argparse.BooleanOptionalAction,
+            "default": field.default,
+            "help": "default: as fits",
+        }
     return {"type": type(field.default), "default": field.default, "help": f"default: {field.default!r}"}
 
 
@@ -138,5 +157,7 @@ def curves(words: list[str]) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    raise SystemExit(main())
+if __name__ == "__main__":  # errors and Ctrl-C end as they do in `stemwright train`
+    from stemwright.engine.cli import main as whole
+
+    raise SystemExit(whole(["train", *sys.argv[1:]]))

@@ -1,4 +1,5 @@
-"""Training of the denoiser: several processes of one thread each, tied to a shared centre.
+"""Training of the denoiser: on a CPU by several processes of one thread each, tied to a shared centre; on a
+GPU by one process that others feed.
 
 Elastic averaging (Zhang, Choromanska and LeCun 2015): every few steps a worker and the centre move half-way
 towards each other, so no worker waits for another. The centre's running mean is what ships.
@@ -10,28 +11,40 @@ import copy
 import json
 import math
 import os
+import signal
 import time
-from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from stemwright.engine.conditioner import SCALE
-from stemwright.engine.models.bandconv import BandConv, BandConvConfig
+from stemwright.engine.errors import BadJob, Cancelled
+from stemwright.engine.models.bandconv import BandConv, BandConvConfig, depthwise
+from stemwright.engine.train.checkpoints import (
+    parameters_of,
+    restore_moments,
+    save_moments,
+    save_whole,
+    set_parameters,
+)
 from stemwright.engine.train.codec import read_codec
 from stemwright.engine.train.depthwise import sparse_gradient_depthwise
-from stemwright.engine.train.features import Batch, Tables, batch_of, random_tilts
-from stemwright.engine.train.mixing import Chances, Example, Mixer
-from stemwright.engine.train.objective import Losses, Weights, add_noise, likeness, losses, predicted_mask
+from stemwright.engine.train.features import Tables
+from stemwright.engine.train.feeding import feeding, stack
+from stemwright.engine.train.mixing import Chances, Mixer
 from stemwright.engine.train.pool import SongPool, read_recordings
-from stemwright.engine.train.prompt_bank import canonical, read_bank
+from stemwright.engine.train.probe import Probe
+from stemwright.engine.train.prompt_bank import read_bank
+from stemwright.engine.train.stepping import Journal, collate, optimisers_of, set_rate, step_once
+from stemwright.engine.train.stopping import heeding, held_back, listen
 
-DROPPED = torch.tensor([0.5, 0.5, 0.1])  # how often the prompts of mix, submix, source stay away
+TOLD = 3.0  # seconds between two lines of progress
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,9 @@ class Settings:
     mean: float = 0.99  # of the centre's running mean, a meeting
     seed: int = 0
     checkpoint_minutes: float = 3.0
+    device: str = "cpu"  # or cuda: one trainer, and feeders in place of workers
+    feeders: int = 0  # processes that mix examples for one trainer; 0: on a GPU, two fewer than cores
+    compile: bool | None = None  # the network, by torch.compile; None: on a GPU
 
 
 def learning_rate(settings: Settings, step: int, done: float) -> float:
@@ -68,32 +84,19 @@ def learning_rate(settings: Settings, step: int, done: float) -> float:
 
 
 def make_network(settings: Settings) -> BandConv:
+    """On the CPU, whatever the device."""
     torch.manual_seed(settings.seed)
-    return BandConv(BandConvConfig(width=settings.width, depth=settings.depth), sparse_gradient_depthwise)
+    convolve = depthwise if on_gpu(settings) else sparse_gradient_depthwise
+    return BandConv(BandConvConfig(width=settings.width, depth=settings.depth), convolve)
 
 
-def collate(examples: list[Example], tables: Tables, generator: torch.Generator) -> tuple[Batch, Tensor]:
-    """Examples → a batch and its conditions (B, 3, D), some of them dropped to zeros."""
-    rest = torch.from_numpy(np.stack([example.rest for example in examples]))
-    source = torch.from_numpy(np.stack([example.source for example in examples]))
-    tilts = (random_tilts(len(rest), generator), random_tilts(len(rest), generator))
-    conditions = torch.from_numpy(np.stack([example.conditions for example in examples])) * SCALE
-    is_absent = torch.tensor([not example.source.any() for example in examples])
-    dropped = torch.rand(len(rest), 3, generator=generator) < DROPPED
-    dropped[:, 2] &= ~is_absent
-    return batch_of(rest, source, tables, tilts), torch.where(dropped[..., None], 0.0, conditions)
+def on_gpu(settings: Settings) -> bool:
+    return settings.device != "cpu"
 
 
-def parameters_of(network: nn.Module) -> Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
-
-
-def set_parameters(network: nn.Module, flat: Tensor) -> None:
-    first = 0
-    for parameter in network.parameters():
-        last = first + parameter.numel()
-        parameter.data.copy_(flat[first:last].view_as(parameter))
-        first = last
+def remember(mean: Tensor, centre: Tensor, meetings: float, settings: Settings) -> None:
+    """The running mean moves towards the centre, by more while it is young."""
+    mean.lerp_(centre, 1 - min(settings.mean, (1 + meetings) / (10 + meetings)))
 
 
 def meet(network: nn.Module, centre: Tensor, lock: Any) -> None:
@@ -105,61 +108,18 @@ def meet(network: nn.Module, centre: Tensor, lock: Any) -> None:
     set_parameters(network, own - step)
 
 
-def optimisers_of(network: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al. 2024) for the blocks' matrices, AdamW for the rest, at one rate.
-
-    Side by side on the same examples, Muon's mask loss was 2.5 % lower after 200 steps.
-    """
-    named = dict(network.named_parameters())
-    hidden = [tensor for name, tensor in named.items() if name.endswith(("up.weight", "down.weight"))]
-    others = [tensor for name, tensor in named.items() if not name.endswith(("up.weight", "down.weight"))]
-    groups = [
-        {"params": [tensor for tensor in others if tensor.ndim > 1], "weight_decay": 0.02},
-        {"params": [tensor for tensor in others if tensor.ndim <= 1], "weight_decay": 0.0},
-    ]
-    muon = torch.optim.Muon(hidden, rate, weight_decay=0.02, momentum=0.95, adjust_lr_fn="match_rms_adamw")
-    return [muon, torch.optim.AdamW(groups, rate, betas=(0.9, 0.98))]
-
-
-def step_once(
-    network: nn.Module, optimisers: list[torch.optim.Optimizer], batch: Batch, conditions: Tensor,
-    tables: Tables, generator: torch.Generator,
-) -> Losses:  # fmt: skip
-    weights = Weights()
-    noised = add_noise(batch.latents, weights, generator)
-    with torch.autocast("cpu", torch.bfloat16):
-        predicted = network(noised.latents, noised.levels, conditions)
-    found = losses(predicted.float(), noised, batch, tables, weights)
-    network.zero_grad()
-    found.total.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    for optimiser in optimisers:
-        optimiser.step()
-    return found
-
-
-class Journal:
-    """Running means of the losses, a line of JSON every so many steps."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.values: dict[str, list[float]] = defaultdict(list)
-
-    def add(self, found: Losses) -> None:
-        self.values["mask"].append(found.mask)
-        self.values["error"].append(found.error)
-        for kind, values in found.by_pattern.items():
-            self.values[f"pattern {kind}"].extend(values)
-
-    def write(self, **facts: float) -> None:
-        means = {name: round(float(np.mean(values)), 4) for name, values in self.values.items() if values}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**facts, **means}) + "\n")
-        self.values.clear()
-
-
-def work(rank: int, settings: Settings, centre: Tensor, mean: Tensor, lock: Any, elapsed: float) -> None:
+def work(
+    rank: int, settings: Settings, centre: Tensor, mean: Tensor, lock: Any, elapsed: float, stopped: Tensor
+) -> None:
     """One worker until the run's time is over; the first also keeps the mean, the log and the checkpoints."""
+    with heeding(stopped, (signal.SIGINT,)):
+        listen()
+        _work(rank, settings, centre, mean, lock, elapsed, stopped)
+
+
+def _work(
+    rank: int, settings: Settings, centre: Tensor, mean: Tensor, lock: Any, elapsed: float, stopped: Tensor
+) -> None:
     torch.set_num_threads(1)
     os.nice(5)
     network = make_network(settings)
@@ -174,21 +134,18 @@ def work(rank: int, settings: Settings, centre: Tensor, mean: Tensor, lock: Any,
     generator = torch.Generator().manual_seed(int(random.integers(2**62)))
     mixer = make_mixer(settings)
     journal = Journal(run / f"log{rank}.jsonl")
-    probe = Probe(settings, tables) if rank == 0 else None
+    probe = make_probe(settings, tables) if rank == 0 else None
     begin, saved, step = time.monotonic(), time.monotonic(), 0
-    while (done := (elapsed + time.monotonic() - begin) / (60 * settings.minutes)) < 1:
-        for group in (group for optimiser in optimisers for group in optimiser.param_groups):
-            group["lr"] = learning_rate(settings, step, done)
-        examples = [mixer.draw(random) for _ in range(settings.batch)]
-        batch, conditions = collate(examples, tables, generator)
+    while (done := (elapsed + time.monotonic() - begin) / (60 * settings.minutes)) < 1 and not stopped[0]:
+        set_rate(optimisers, learning_rate(settings, step, done))
+        stacked = stack([mixer.draw(random) for _ in range(settings.batch)])
+        batch, conditions = collate(stacked, tables, generator)
         journal.add(step_once(network, optimisers, batch, conditions, tables, generator))
         step += 1
         if step % settings.tie == 0:
             meet(network, centre, lock)
             if rank == 0:
-                mean.lerp_(
-                    centre, 1 - min(settings.mean, (1 + step / settings.tie) / (10 + step / settings.tie))
-                )
+                remember(mean, centre, step / settings.tie, settings)
         if step % 50 == 0:
             journal.write(
                 step=step, seconds=round(elapsed + time.monotonic() - begin), songs=len(mixer.songs.songs)
@@ -200,9 +157,12 @@ def work(rank: int, settings: Settings, centre: Tensor, mean: Tensor, lock: Any,
             if probe is not None:
                 checkpoint(settings, centre, mean, elapsed + saved - begin)
                 probe.write(mean, run / "probe.jsonl", round(elapsed + saved - begin))
+    if stopped[0]:
+        save_moments(optimisers, network, moments)
     if probe is not None:
         checkpoint(settings, centre, mean, elapsed + time.monotonic() - begin)
-        probe.write(mean, run / "probe.jsonl", round(elapsed + time.monotonic() - begin))
+        if not stopped[0]:
+            probe.write(mean, run / "probe.jsonl", round(elapsed + time.monotonic() - begin))
 
 
 def make_mixer(settings: Settings) -> Mixer:
@@ -212,54 +172,9 @@ def make_mixer(settings: Settings) -> Mixer:
     )
 
 
-class Probe:
-    """A quick look at the held-out soundfont during training: every stem of a few songs, one step, 5.12 s."""
-
-    def __init__(self, settings: Settings, tables: Tables, songs: int = 24) -> None:
-        bank = read_bank(Path(settings.bank))
-        self.network, self.tables = make_network(settings).eval(), tables
-        rows = {text: row for row, text in enumerate(bank.texts)}
-        self.cases = [
-            self._case(song, label, bank.embeddings[rows[canonical(label)]], settings.frames)
-            for song in SongPool(Path(settings.test_pool)).songs[:songs]
-            for label in sorted(set(song.labels))
-            if len(set(song.labels)) > 1
-        ]
-
-    def _case(self, song: Any, label: str, embedding: Any, frames: int) -> tuple[str, Batch, Tensor]:
-        waves = song.stems[:, 32768 : 32768 + frames].astype(np.float32) / 32768
-        is_wanted = np.array([other == label for other in song.labels])
-        source, rest = waves[is_wanted].sum(0), waves[~is_wanted].sum(0)
-        gain = 0.1 / max(float(np.sqrt(np.mean((source + rest) ** 2))), 1e-5)
-        batch = batch_of(
-            torch.from_numpy(rest * gain)[None], torch.from_numpy(source * gain)[None], self.tables
-        )
-        condition = torch.zeros(1, 3, len(embedding))
-        condition[0, 2] = torch.from_numpy(embedding.astype(np.float32)) * SCALE
-        return label, batch, condition
-
-    @torch.no_grad()
-    def measure(self, flat: Tensor) -> dict[str, float]:
-        """Median SI-SDR improvement in dB, in all and by class, from band powers."""
-        set_parameters(self.network, flat)
-        gains: dict[str, list[float]] = defaultdict(list)
-        generator = torch.Generator().manual_seed(1)
-        for label, batch, condition in self.cases:
-            noise = torch.randn(batch.latents.shape, generator=generator)
-            noise[:, 0] = batch.latents[:, 0]
-            levels = torch.tensor([[0.0, 1.0, 1.0]])
-            with torch.autocast("cpu", torch.bfloat16):
-                velocity = self.network(noise, levels, condition).float()
-            mask = predicted_mask(-velocity, self.tables)
-            if batch.powers[:, 2].sum() > 1e-3 * batch.powers[:, 0].sum():
-                gain = likeness(mask, batch.powers) - likeness(torch.ones_like(mask), batch.powers)
-                gains[label].append(float(gain))
-        found = {label: round(float(np.median(values)), 2) for label, values in sorted(gains.items())}
-        return {"all": round(float(np.median(np.concatenate(list(gains.values())))), 2), **found}
-
-    def write(self, flat: Tensor, path: Path, seconds: int) -> None:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"seconds": seconds, **self.measure(flat)}) + "\n")
+def make_probe(settings: Settings, tables: Tables) -> Probe:
+    bank, pool = read_bank(Path(settings.bank)), SongPool(Path(settings.test_pool))
+    return Probe(make_network(settings), tables, bank, pool, settings.frames)
 
 
 def checkpoint(settings: Settings, centre: Tensor, mean: Tensor, elapsed: float) -> None:
@@ -271,38 +186,27 @@ def checkpoint(settings: Settings, centre: Tensor, mean: Tensor, elapsed: float)
     (Path(settings.run) / "state.json").write_text(json.dumps({"elapsed": elapsed}), "utf-8")
 
 
-def save_whole(tensors: dict[str, Tensor], path: Path) -> None:
-    part = path.with_suffix(".part")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part)
-    part.replace(path)
+def train(settings: Settings, tell: Callable[[str], None] | None = None) -> None:
+    """Start a run, or go on with the one in its folder. Ctrl-C and SIGTERM end it in order, as Cancelled.
 
-
-def save_moments(optimisers: list[torch.optim.Optimizer], network: nn.Module, path: Path) -> None:
-    """What the optimisers remember of each parameter."""
-    named = {
-        f"{name}/{key}": value
-        for name, parameter in network.named_parameters()
-        for optimiser in optimisers
-        for key, value in optimiser.state.get(parameter, {}).items()
-    }
-    save_whole(named, path)
-
-
-def restore_moments(optimisers: list[torch.optim.Optimizer], network: nn.Module, path: Path) -> None:
-    stored = load_file(path)
-    for name, parameter in network.named_parameters():
-        found = {key.rpartition("/")[2]: value for key, value in stored.items() if key.startswith(f"{name}/")}
-        for optimiser in optimisers:
-            if any(parameter is own for group in optimiser.param_groups for own in group["params"]):
-                optimiser.state[parameter] = dict(found)
-
-
-def train(settings: Settings) -> None:
-    """Start a run, or go on with the one in its folder."""
+    tell  is given a line about how things stand every few seconds
+    """
+    check_device(settings)
     run = Path(settings.run)
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "settings.json").write_text(json.dumps(asdict(settings), indent=1), "utf-8")
-    network, elapsed = make_network(settings), 0.0
+    stopped = torch.zeros(1, dtype=torch.uint8).share_memory_()
+    with heeding(stopped):
+        run.mkdir(parents=True, exist_ok=True)
+        (run / "settings.json").write_text(json.dumps(asdict(settings), indent=1), "utf-8")
+        trainer = train_fed if on_gpu(settings) or settings.feeders else train_tied
+        trainer(settings, *taken_up(settings), stopped, tell)
+    if stopped[0]:
+        spent = json.loads((run / "state.json").read_text("utf-8"))["elapsed"] / 60
+        raise Cancelled(f"stopped after {spent:.1f} of {settings.minutes:g} min; the same command goes on")
+
+
+def taken_up(settings: Settings) -> tuple[Tensor, Tensor, float]:
+    """Centre and mean in shared memory, and the seconds spent so far: of the run in the folder, or new."""
+    run, network, elapsed = Path(settings.run), make_network(settings), 0.0
     if (run / "state.json").exists():
         elapsed = json.loads((run / "state.json").read_text("utf-8"))["elapsed"]
         network.load_state_dict(load_file(run / "centre.safetensors"))
@@ -313,8 +217,111 @@ def train(settings: Settings) -> None:
     if (run / "state.json").exists():
         network.load_state_dict(load_file(run / "mean.safetensors"))
         mean.copy_(parameters_of(network))
-    context = torch.multiprocessing.get_context("spawn")
-    lock = context.Lock()
-    torch.multiprocessing.spawn(  # type: ignore[attr-defined, no-untyped-call]
-        work, (replace(settings), centre, mean, lock, elapsed), nprocs=settings.workers
-    )
+    return centre, mean, elapsed
+
+
+def check_device(settings: Settings) -> None:
+    if on_gpu(settings) and not (settings.device.startswith("cuda") and torch.cuda.is_available()):
+        raise BadJob(
+            f"no device {settings.device!r} for training: torch {torch.__version__} sees "
+            f"{torch.cuda.device_count()} GPUs. Give --device cpu, or install a torch with CUDA"
+        )
+
+
+def train_tied(
+    settings: Settings, centre: Tensor, mean: Tensor, elapsed: float, stopped: Tensor,
+    tell: Callable[[str], None] | None,
+) -> None:  # fmt: skip
+    """Workers on the CPU."""
+    begin = time.monotonic()
+    lock = torch.multiprocessing.get_context("spawn").Lock()
+    with held_back():
+        workers = torch.multiprocessing.spawn(  # type: ignore[attr-defined, no-untyped-call]
+            work,
+            (replace(settings), centre, mean, lock, elapsed, stopped),
+            nprocs=settings.workers,
+            join=False,
+        )
+    while not workers.join(timeout=TOLD):
+        if tell:
+            tell(standing(settings, elapsed + time.monotonic() - begin))
+
+
+def train_fed(
+    settings: Settings, centre: Tensor, mean: Tensor, elapsed: float, stopped: Tensor,
+    tell: Callable[[str], None] | None,
+) -> None:  # fmt: skip
+    """One trainer on the device. Its own weights are the centre; the mean follows them every `tie` steps."""
+    run, device, start = Path(settings.run), torch.device(settings.device), time.monotonic() - elapsed
+    network, mean = place(settings, centre), mean.to(device)
+    optimisers = optimisers_of(network, settings.rate)
+    moments = run / "moments0.safetensors"
+    if moments.exists():
+        restore_moments(optimisers, network, moments)
+    tables = Tables.of(read_codec(settings.codec)).to(device)
+    generator = torch.Generator(device).manual_seed(settings.seed + 1 + int(elapsed))
+    journal = Journal(run / "log0.jsonl")
+    is_compiled = on_gpu(settings) if settings.compile is None else settings.compile
+    stepped: Any = torch.compile(network) if is_compiled else network
+
+    def save() -> None:
+        save_moments(optimisers, network, moments)
+        checkpoint(settings, parameters_of(network), mean, time.monotonic() - start)
+
+    words = (partial(make_mixer, settings), settings.batch, feeders_of(settings))
+    with feeding(*words, seed=[settings.seed, int(elapsed)]) as feeders:
+        probe = make_probe(settings, tables)
+        step, waited, saved, told = 0, 0.0, time.monotonic(), 0.0
+        try:
+            while (done := (time.monotonic() - start) / (60 * settings.minutes)) < 1:
+                asked = time.monotonic()
+                stacked = feeders.take(stopped)
+                if stacked is None:
+                    break
+                waited += time.monotonic() - asked
+                set_rate(optimisers, learning_rate(settings, step, done))
+                batch, conditions = collate(stacked.to(device), tables, generator)
+                journal.add(step_once(stepped, optimisers, batch, conditions, tables, generator))
+                step += 1
+                if step % settings.tie == 0:
+                    remember(mean, parameters_of(network), step / settings.tie, settings)
+                now = time.monotonic()
+                if step % 50 == 0:
+                    facts = {"waited": round(waited), "feeders": feeders.living()}
+                    journal.write(step=step, seconds=round(now - start), **facts)
+                if now - saved > 60 * settings.checkpoint_minutes:
+                    saved = now
+                    save()
+                    probe.write(mean, run / "probe.jsonl", round(now - start))
+                if tell and now - told > TOLD:
+                    told = now
+                    tell(standing(settings, now - start))
+        finally:
+            save()
+        if not stopped[0]:
+            probe.write(mean, run / "probe.jsonl", round(time.monotonic() - start))
+
+
+def place(settings: Settings, weights: Tensor) -> BandConv:
+    """The network on its device; a GPU convolves fastest with the channels last."""
+    network = make_network(settings)
+    set_parameters(network, weights)
+    kind = torch.channels_last if on_gpu(settings) else torch.contiguous_format
+    return network.to(device=settings.device, memory_format=kind)  # type: ignore[call-overload, no-any-return]
+
+
+def feeders_of(settings: Settings) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return settings.feeders or max(1, cores - 2)
+
+
+def standing(settings: Settings, elapsed: float) -> str:
+    """How long it still takes, and the newest losses of the log."""
+    left = f"{max(0.0, settings.minutes - elapsed / 60):.1f} of {settings.minutes:g} min left"
+    log = Path(settings.run) / "log0.jsonl"
+    lines = log.read_text("utf-8").splitlines(keepends=True) if log.exists() else []
+    whole = [line for line in lines[-2:] if line.endswith("\n")]
+    if not whole:
+        return left
+    last = json.loads(whole[-1])
+    return f"{left}, step {last['step']}, mask loss {last['mask']:.4f}, error {last['error']:.1f} dB"

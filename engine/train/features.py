@@ -32,6 +32,10 @@ class Tables:
             floor=codec.floor,
         )
 
+    def to(self, device: torch.device) -> "Tables":
+        tensors = (self.window, self.weights, self.means, self.analysis, self.synthesis)
+        return Tables(*(tensor.to(device) for tensor in tensors), floor=self.floor)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -50,8 +54,11 @@ def spectrum(waves: Tensor, tables: Tables) -> Tensor:
 
 
 def random_tilts(count: int, generator: torch.Generator) -> Tensor:
-    """(count, 513, 1) smooth random amplitude curves of a few dB: another room, microphone or equaliser."""
-    knots = torch.randn(count, 1, 10, generator=generator) * 4  # dB
+    """(count, 513, 1) smooth random amplitude curves of a few dB: another room, microphone or equaliser.
+
+    On the generator's device.
+    """
+    knots = torch.randn(count, 1, 10, generator=generator, device=generator.device) * 4  # dB
     curve = torch.nn.functional.interpolate(knots, spectral.BINS, mode="linear", align_corners=True)
     return 10 ** (rearrange(curve, "b 1 f -> b f 1") / 20)
 

@@ -48,15 +48,19 @@ class Losses:
 
 
 def add_noise(latents: Tensor, weights: Weights, generator: torch.Generator) -> Noised:
-    """Draw a pattern and a level for each example; z_τ = cos(πτ/2) z + sin(πτ/2) ε."""
-    size = len(latents)
-    pattern = torch.multinomial(torch.tensor(weights.patterns), size, replacement=True, generator=generator)
-    level = torch.rand(size, generator=generator) * 0.98 + 0.02
+    """Draw a pattern and a level for each example; z_τ = cos(πτ/2) z + sin(πτ/2) ε.
+
+    The generator is on the device of the latents.
+    """
+    size, device = len(latents), generator.device
+    chances = torch.tensor(weights.patterns, device=device)
+    pattern = torch.multinomial(chances, size, replacement=True, generator=generator)
+    level = torch.rand(size, generator=generator, device=device) * 0.98 + 0.02
     share = torch.where(pattern == EXTRACT, weights.pure_noise, 0.1)
-    level = torch.where(torch.rand(size, generator=generator) < share, 1.0, level)
-    levels = PATTERNS[pattern] * level[:, None]
+    level = torch.where(torch.rand(size, generator=generator, device=device) < share, 1.0, level)
+    levels = PATTERNS.to(device)[pattern] * level[:, None]
     signal, noise = rates(levels)
-    epsilon = torch.randn(latents.shape, generator=generator)
+    epsilon = torch.randn(latents.shape, generator=generator, device=device)
     return Noised(pattern, levels, signal * latents + noise * epsilon, signal * epsilon - noise * latents)
 
 
@@ -68,7 +72,7 @@ def rates(levels: Tensor) -> tuple[Tensor, Tensor]:
 
 def losses(predicted: Tensor, noised: Noised, batch: Batch, tables: Tables, weights: Weights) -> Losses:
     """predicted (B, S, C, T) v. Only noised tracks count."""
-    counted = PATTERNS[noised.pattern]
+    counted = PATTERNS.to(predicted.device)[noised.pattern]
     each = ((predicted - noised.velocity).square().mean(dim=(2, 3)) * counted).sum(1) / counted.sum(1)
     total = each.mean()
     rows = noised.pattern == EXTRACT

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from stemwright.engine.train.diffusion import restore_moments, save_moments, save_whole
+from stemwright.engine.train.checkpoints import restore_moments, save_moments, save_whole
 
 Network = TypeVar("Network", bound=nn.Module)
 Losses = dict[str, float]

@@ -1,4 +1,11 @@
 import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +14,16 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the [train] extra")
 pytest.importorskip("safetensors", reason="training needs the [train] extra")
 
+from stemwright.engine.errors import BadJob, StemwrightError  # noqa: E402
 from stemwright.engine.spectral import SpectralCodec  # noqa: E402
 from stemwright.engine.train import diffusion  # noqa: E402
 from stemwright.engine.train.depthwise import EVERY, sparse_gradient_depthwise  # noqa: E402
 from stemwright.engine.train.features import Tables, batch_of  # noqa: E402
+from stemwright.engine.train.feeding import stack  # noqa: E402
+from stemwright.engine.train.mixing import Example  # noqa: E402
 from stemwright.engine.train.objective import Losses  # noqa: E402
+from stemwright.engine.train.stopping import heeding  # noqa: E402
+from tests.train.small_pool import write_codec, write_pool, write_small_bank  # noqa: E402
 
 SETTINGS = diffusion.Settings(
     run="", pool="", recordings="", bank="", test_pool="", codec="", depth=2, width=16
@@ -97,3 +109,136 @@ def test_a_checkpoint_holds_the_mean_and_the_time_spent(tmp_path: Path) -> None:
     assert all(bool((tensor == 1).all()) for tensor in stored.values())
     assert json.loads((tmp_path / "state.json").read_text())["elapsed"] == 12.5
     assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pool, a bank and a codec's tables."""
+    place = tmp_path_factory.mktemp("diffusion")
+    write_pool(place / "pool")
+    write_codec(place / "codec.json")
+    write_small_bank(place / "bank.npz")
+    return place
+
+
+def small(folder: Path, name: str, **changes: object) -> diffusion.Settings:
+    places = {"pool": "pool", "test_pool": "pool", "bank": "bank.npz", "codec": "codec.json", "run": name}
+    paths = {field: str(folder / place) for field, place in places.items()}
+    return replace(
+        SETTINGS, **paths, recordings=str(folder), batch=4, frames=4 * 2048, minutes=60.0, **changes
+    )
+
+
+def wait_for(path: Path) -> None:
+    for _ in range(600):
+        if path.exists():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{path.name} never came")
+
+
+def state(settings: diffusion.Settings) -> dict[str, float]:
+    found: dict[str, float] = json.loads((Path(settings.run) / "state.json").read_text("utf-8"))
+    return found
+
+
+def test_a_fed_run_is_logged_probed_and_gone_on_with_and_leaves_no_process(folder: Path) -> None:
+    settings = small(folder, "fed", feeders=1, compile=False, tie=2)
+    run = Path(settings.run)
+    told: list[str] = []
+
+    def stop_when_logged(line: str) -> None:
+        told.append(line)
+        if (run / "log0.jsonl").exists():
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(StemwrightError, match=r"stopped after .* the same command goes on") as stop:
+        diffusion.train(settings, stop_when_logged)
+    assert stop.value.exit_code == 130
+    assert not multiprocessing.active_children()
+    assert told[-1].startswith("5") and "mask loss" in told[-1]
+    assert {"mask", "error", "waited", "feeders"} <= json.loads(
+        (run / "log0.jsonl").read_text().splitlines()[0]
+    ).keys()
+    before = state(settings)["elapsed"]
+    first = diffusion.load_file(run / "centre.safetensors")
+
+    diffusion.train(replace(settings, minutes=(before + 0.001) / 60))  # over before its first step
+    assert not multiprocessing.active_children()
+    assert json.loads((run / "probe.jsonl").read_text())["seconds"] >= int(before)
+    assert state(settings)["elapsed"] > before
+    again = diffusion.load_file(run / "centre.safetensors")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], fresh) for name, fresh in new_weights(settings).items())
+
+
+def new_weights(settings: diffusion.Settings) -> dict[str, "torch.Tensor"]:
+    return dict(diffusion.make_network(settings).state_dict())
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_one_line(folder: Path) -> None:
+    settings = small(folder, "tied", workers=1)
+    flags = [
+        word
+        for name, value in asdict(settings).items()
+        if value not in (None, "")
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    words = [sys.executable, "-m", "stemwright.engine.train.cli", "diffusion", *flags]
+    program = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        wait_for(Path(settings.run) / "settings.json")
+        os.killpg(program.pid, signal.SIGINT)  # as a terminal does: to the workers too
+        _, said = program.communicate(timeout=300)
+    finally:
+        program.kill()
+        program.communicate()
+    assert program.returncode == 130
+    assert said.startswith("stemwright: stopped after") and said.count("\n") == 1
+    assert state(settings)["elapsed"] > 0
+    assert {path.name for path in Path(settings.run).glob("*.safetensors")} == {
+        "centre.safetensors",
+        "mean.safetensors",
+        "moments0.safetensors",
+    }
+    with pytest.raises(ProcessLookupError):
+        os.killpg(program.pid, 0)
+
+
+def test_a_feeder_that_cannot_mix_says_why(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    settings = replace(small(folder, "starved", feeders=1, compile=False), pool=str(folder / "empty"))
+    with pytest.raises(StemwrightError, match="no more examples: ValueError"):
+        diffusion.train(settings)
+    assert not multiprocessing.active_children()
+
+
+def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:
+    with pytest.raises(BadJob, match="no device 'tpu'"):
+        diffusion.train(small(folder, "nowhere", device="tpu"))
+    assert not (folder / "nowhere").exists()
+
+
+def test_only_the_second_ctrl_c_interrupts() -> None:
+    stopped = torch.zeros(1)
+    with pytest.raises(KeyboardInterrupt), heeding(stopped):
+        signal.raise_signal(signal.SIGINT)
+        assert stopped[0] == 1
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_half_floats_keep_a_waveform_to_within_70_decibels() -> None:
+    rest, source = np.random.default_rng(0).standard_normal((2, 81920)).astype(np.float32) * 0.1
+    found = stack([Example(rest, source, np.zeros((3, 384), np.float32))], np.float16)
+    error = 20 * np.log10(np.std(found.rest[0].float().numpy() - rest) / np.std(rest))
+    assert error < -70  # measured −73
+    assert found.is_absent.tolist() == [False]
+
+
+def test_tables_move_to_a_device_whole() -> None:
+    tables = Tables.of(SpectralCodec(tuple(range(16)), (1.0,) * 16, (0.0,) * 96))
+    moved = tables.to(torch.device("meta"))
+    tensors = [value for value in vars(moved).values() if isinstance(value, torch.Tensor)]
+    assert len(tensors) == 5 and all(tensor.is_meta for tensor in tensors)
+    assert moved.floor == tables.floor
