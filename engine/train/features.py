@@ -33,8 +33,14 @@ class Tables:
         )
 
     def to(self, device: torch.device) -> "Tables":
-        tensors = (self.window, self.weights, self.means, self.analysis, self.synthesis)
-        return Tables(*(tensor.to(device) for tensor in tensors), floor=self.floor)
+        return Tables(
+            window=self.window.to(device),
+            weights=self.weights.to(device),
+            means=self.means.to(device),
+            analysis=self.analysis.to(device),
+            synthesis=self.synthesis.to(device),
+            floor=self.floor,
+        )
 
 
 @dataclass(frozen=True)

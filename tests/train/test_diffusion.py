@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 torch = pytest.importorskip("torch", reason="training needs the [train] extra")
 pytest.importorskip("safetensors", reason="training needs the [train] extra")
@@ -118,6 +119,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_pool(place / "pool")
     write_codec(place / "codec.json")
     write_small_bank(place / "bank.npz")
+    (place / "guitar").mkdir()
+    soundfile.write(place / "guitar" / "a.flac", np.full(16000, 0.1), 16000)
     return place
 
 
