@@ -80,8 +80,8 @@ class Mixer:
             stems += cut(self.songs.draw(rng), length, 0.0, rng, at_most=1)
         if "vocals" in self.recordings.phrases and rng.random() < chances.vocals:
             stems.append(self._recorded("vocals", length, rng))
-        if rng.random() < chances.recording:
-            others = [label for label in self.recordings.labels() if label != "vocals"]
+        others = [label for label in self.recordings.labels() if label != "vocals"]
+        if others and rng.random() < chances.recording:
             stems.append(self._recorded(others[int(rng.integers(len(others)))], length, rng))
         return stems
 
