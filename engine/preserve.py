@@ -19,7 +19,7 @@ from stemwright.engine.shares import shares
 from stemwright.engine.spectral import BINS, STRIDE
 from stemwright.engine.windows import Overlap, Window, batches
 
-ROWS = 4  # windows × prompts sampled at once: on one core more is no faster, and cancelling waits for a batch
+ROWS = 2  # windows × prompts sampled at once: on one core more is slower, and cancelling waits for a batch
 ABSENT = 0.03  # share of the mixture under which an instrument is called not heard
 
 
