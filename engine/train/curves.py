@@ -31,7 +31,7 @@ def draw(run: Path, picture: Path) -> None:
         below.plot(
             [row["seconds"] / 60 for row in rows], [row[label] for row in rows], label=label, linewidth=width
         )
-    below.set_ylabel("held-out soundfont, SDR gain in dB")
+    below.set_ylabel("held-out soundfont, SI-SDR improvement in dB")
     below.set_xlabel("minutes")
     below.legend(fontsize=6, ncols=3)
     figure.tight_layout()

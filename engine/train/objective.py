@@ -1,5 +1,5 @@
-"""What training minimises: the paper's v-objective on the noised tracks, and two losses on the mask that
-the predicted tracks make, because a mask on the mixture is what a user hears."""
+"""What training minimises: the paper's v-objective on the noised tracks, and three losses on the mask
+that the predicted tracks make, because a mask on the mixture is what a user hears."""
 
 import math
 from dataclasses import dataclass

@@ -11,10 +11,9 @@ from tests.engine import command_line
 
 @pytest.fixture(scope="session")
 def default_model() -> Path:
-    """The folder of the model that comes along; a test that needs it skips where its weights are absent."""
+    """The folder of the model that comes along; without its weights the package is not whole."""
     folder = list_models().get(DEFAULT)
-    if folder is None:
-        pytest.skip("needs the default model: engine/weights/default")
+    assert folder is not None, "the default model is missing: engine/weights/default"
     return folder
 
 

@@ -26,10 +26,6 @@ ASCII_PROMPTS = (
 
 @pytest.fixture(scope="module")
 def conditioner() -> TextConditioner:
-    if not (FOLDER / "text.onnx").is_file():
-        pytest.skip(
-            "the text tower is not built: python -m stemwright.engine.train.text_tower engine/weights/text"
-        )
     return TextConditioner(FOLDER / "text.onnx", FOLDER / "tokenizer.json")
 
 
