@@ -64,7 +64,8 @@ def copy_files(source: Path, folder: Path) -> None:
 
 def export_denoiser(run: Path, folder: Path) -> BandConvConfig:
     settings = json.loads((run / "settings.json").read_text("utf-8"))
-    config = BandConvConfig(width=settings["width"], depth=settings["depth"])
+    sizes = {name: settings[name] for name in ("width", "depth", "attend_every") if name in settings}
+    config = BandConvConfig(**sizes)
     network = BandConv(config)
     network.load_state_dict(load_file(run / "mean.safetensors"))
     spec = denoiser_spec(config.tracks, GROUPS * config.coefficients, WINDOW, config.conditioning)

@@ -2,7 +2,8 @@
 
 It learns several times faster than a transformer at a few million parameters, because neighbouring bands
 and frames explain each other. Blocks are ConvNeXt-like (Liu et al. 2022) with AdaLN-zero modulation (Peebles
-and Xie 2023); the time axis is only convolved, so any number of latent frames goes.
+and Xie 2023). Between them, attention finds the same sound elsewhere in time. Nothing counts latent frames,
+so any number of them goes.
 """
 
 from collections.abc import Callable
@@ -27,6 +28,8 @@ class BandConvConfig:
     depth: int = 8
     kernel: tuple[int, int] = (11, 5)  # groups × frames
     expansion: int = 4
+    attend_every: int = 0  # blocks between attentions over time; 0: none
+    heads: int = 4
     conditioning: int = 384  # D
     hidden: int = 384  # width of the condition's own layers
     octaves: int = 16  # Fourier features of a noise level
@@ -62,6 +65,34 @@ class Block(nn.Module):
         return out
 
 
+class Attention(nn.Module):
+    """Attention over time within each band group; the condition scales, shifts and gates, as in Block.
+
+    Queries and keys are normalised, which keeps their products small at high learning rates. Places in time
+    are told apart by the convolutions around it.
+    """
+
+    def __init__(self, config: BandConvConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.modulation = nn.Linear(config.hidden, 3 * config.width)
+        self.seek = nn.Linear(config.width, 3 * config.width)
+        self.gather = nn.Linear(config.width, config.width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """x (B, groups, T, width), condition (B, hidden) → as x"""
+        scale, shift, gate = self.modulation(condition)[:, None, None].chunk(3, dim=-1)
+        normed = F.layer_norm(x, (x.shape[-1],)) * (1 + scale) + shift
+        parts = rearrange(self.seek(normed), "b g t (n h d) -> n b g h t d", n=3, h=self.heads)
+        query, key = (F.layer_norm(part, (part.shape[-1],)) for part in parts[:2])
+        weights = (query @ key.transpose(-1, -2) * key.shape[-1] ** -0.5).softmax(dim=-1)
+        found = rearrange(weights.to(parts.dtype) @ parts[2], "b g h t d -> b g t (h d)")
+        out: Tensor = x + gate * self.gather(found)
+        return out
+
+
 class BandConv(nn.Module):
     """The Denoiser contract in torch: (B, S, C, T) latents, (B, S) levels, (B, S, D) conditions → v."""
 
@@ -80,6 +111,9 @@ class BandConv(nn.Module):
         self.join = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
         self.colours = nn.ModuleList(nn.Linear(hidden, config.groups * width) for _ in range(2))
         self.blocks = nn.ModuleList(Block(config, convolve) for _ in range(config.depth))
+        every = config.attend_every or config.depth
+        attending = range(every, config.depth, every)  # counted in blocks that came before
+        self.attentions = nn.ModuleDict({str(count): Attention(config) for count in attending})
         self.leave = nn.Linear(width, cell)
         self.skips = nn.Linear(hidden, tracks * tracks * config.groups * config.coefficients)
         for layer in (*self.colours, self.leave, self.skips):
@@ -105,10 +139,12 @@ class BandConv(nn.Module):
         cells = rearrange(latents, "b s (g k) t -> b g t (s k)", g=groups)
         marks = repeat(levels, "b s -> b g t s", g=groups, t=latents.shape[-1])
         x = self.enter(torch.cat([cells, marks], dim=-1)) + self.place
-        for number, block in enumerate(self.blocks):
-            if number in (0, len(self.blocks) // 2):
-                colour = self.colours[0 if number == 0 else 1](condition)
+        for count, block in enumerate(self.blocks):
+            if count in (0, len(self.blocks) // 2):
+                colour = self.colours[0 if count == 0 else 1](condition)
                 x = x + rearrange(colour, "b (g w) -> b g 1 w", g=groups)
+            if str(count) in self.attentions:
+                x = self.attentions[str(count)](x, condition)
             x = block(x, condition)
         out: Tensor = self.leave(F.layer_norm(x, (x.shape[-1],)))
         gates = rearrange(self.skips(condition), "b (o i c) -> b o i c 1", o=tracks, i=tracks)

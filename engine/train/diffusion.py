@@ -60,6 +60,7 @@ class Settings:
     start: str = ""  # safetensors to start from
     depth: int = 8
     width: int = 128
+    attend_every: int = 0  # blocks between attentions; 0: none
     minutes: float = 60.0  # wall time of the whole run, over all its sittings
     workers: int = 2
     batch: int = 16
@@ -87,7 +88,8 @@ def make_network(settings: Settings) -> BandConv:
     """On the CPU, whatever the device."""
     torch.manual_seed(settings.seed)
     convolve = depthwise if on_gpu(settings) else sparse_gradient_depthwise
-    return BandConv(BandConvConfig(width=settings.width, depth=settings.depth), convolve)
+    sizes = BandConvConfig(width=settings.width, depth=settings.depth, attend_every=settings.attend_every)
+    return BandConv(sizes, convolve)
 
 
 def on_gpu(settings: Settings) -> bool:
