@@ -101,11 +101,10 @@ class Message:
 
     def arguments(self) -> list[Argument]:
         """As they go on the wire."""
-        flat: list[Argument] = []
+        flat: list[Any] = []
         for field in fields(self):
             value = getattr(self, field.name)
-            pairs: Pairs = value if isinstance(value, tuple) else ()
-            flat.extend([part for pair in pairs for part in pair] if isinstance(value, tuple) else [value])
+            flat.extend([part for pair in value for part in pair] if isinstance(value, tuple) else [value])
         return flat
 
 
