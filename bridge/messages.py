@@ -92,7 +92,7 @@ class Message:
         needed = sum(1 for _, _, is_needed in plain if is_needed)
         if len(arguments) < needed or (len(arguments) > len(plain) and not has_tail):
             raise BadMessage(BAD_ARGS, f"{cls.address} takes {signature(cls)}; {len(arguments)} came")
-        values = [
+        values: list[Any] = [
             _fitted(cls, name, kind, value) for (name, kind, _), value in zip(plain, arguments, strict=False)
         ]
         if has_tail:
