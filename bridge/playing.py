@@ -1,0 +1,21 @@
+"""A job's result on the live output."""
+
+from __future__ import annotations
+
+from stemwright.bridge.inputs import Region
+from stemwright.bridge.live import Live
+from stemwright.bridge.messages import NO_AUDIO, NOT_FOUND, BadMessage
+from stemwright.bridge.queue import Row
+from stemwright.engine.audio import read
+from stemwright.engine.errors import StemwrightError
+
+
+def play(live: Live | None, row: Row, index: int, loops: int, region: Region | None) -> None:
+    """Start it: in phase with the region it was captured from, at once if it came from a file."""
+    if live is None:
+        raise BadMessage(NO_AUDIO, "no live output is open; start with: stemwright serve --output DEVICE")
+    try:
+        sound = read(row.results[index].path)
+    except StemwrightError as error:
+        raise BadMessage(NOT_FOUND, str(error)) from error
+    live.play(sound.samples, rate=sound.rate, begin_frame=region and region.begin, loops=loops)
