@@ -56,6 +56,21 @@ def test_each_channel_is_convolved_on_its_own() -> None:
     assert out[0, [0, 1, 3]].abs().sum() == 0
 
 
+def test_attention_begins_as_nothing_and_then_hears_frames_out_of_the_convolutions_reach() -> None:
+    network = BandConv(BandConvConfig(width=16, depth=3, hidden=24, conditioning=8, attend_every=2))
+    assert list(network.attentions) == ["2"]
+    attention = network.attentions["2"]
+    x = torch.randn(1, 12, 40, 16, generator=torch.Generator().manual_seed(0))
+    condition = torch.zeros(1, 24)
+    assert torch.equal(attention(x, condition), x)
+    attention.modulation.bias.data[32:] = 1.0  # the gate
+    changed = x.clone()
+    changed[0, 5, 39] *= -1.0
+    difference = (attention(changed, condition) - attention(x, condition)).abs().amax(dim=(0, 3))
+    assert difference[5, 0] > 1e-4  # the first frame hears the last
+    assert difference[4].max() == 0  # band groups do not mix here
+
+
 def test_the_default_has_the_shipped_models_size() -> None:
     with torch.device("meta"):
         network = BandConv(BandConvConfig())
