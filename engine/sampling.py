@@ -30,16 +30,15 @@ def sampled(
 
     given      (windows, C, T) latents of the given track; None: nothing is given
     places     which window of the region each is, and
-    turn       which pass of the job this is: the noise depends on them, and on nothing else but the seed
+    turn       which pass of the job this is: the noise depends on them and the seed. It is the same under
+               every prompt, so that a stem does not depend on which others are asked for with it
     beginning  (P, W, C, O) latents the only window begins with
     """
     prompts, windows = len(asked.names), len(places)
     is_given = model.tracks.mask(settings.roles.given if given is not None else ())
     wanted = int((~is_given).sum())
     shape = (wanted, model.codec.channels, model.manifest.window)
-    noise = np.stack(
-        [_noise(shape, settings.seed, turn, place, prompt) for place in places for prompt in range(prompts)]
-    )
+    noise = np.stack([_noise(shape, settings.seed, turn, place) for place in places]).repeat(prompts, axis=0)
     whole = np.zeros((windows * prompts, len(is_given), *shape[1:]), np.float32)
     if given is not None:
         whole[:, is_given] = np.repeat(given, prompts, axis=0)[:, None]
