@@ -12,67 +12,36 @@ import selectors
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
 from itertools import count
 
-from stemwright.bridge.errors import PortTaken
-from stemwright.bridge.framing import BadFrame, Connection
+from stemwright.bridge.connections import PATIENCE, Connections
 from stemwright.bridge.limiter import FewLines, Limiter
 from stemwright.bridge.messages import BUSY, INTERNAL, LONGEST_REPLY, PORT, Fail, Message
+from stemwright.bridge.ports import listening
+from stemwright.bridge.traffic import Peer, Traffic
 from stemwright.bridge.wire import BadPacket, Incoming, decode, encode
 
+__all__ = ["Peer", "Server", "Traffic"]
+
 LONGEST_DATAGRAM = 65507  # bytes, UDP's own limit
-RECEIVE_BUFFER = 4 << 20  # bytes asked of the system, for bursts
-TURN = 64  # datagrams or connections at a time, then it is the others' turn
-MOST_CONNECTIONS = 64
-MOST_HELD = 64 << 20  # bytes of half-come frames, of all connections; and of what waits to be sent
+TURN = 64  # datagrams at a time, then it is the turn of connections and bundles
 MOST_LATER = 4096  # messages that wait for their time …
 MOST_LATER_BYTES = 64 << 20  # … and the packets they came in
-PATIENCE = 30.0  # seconds that half a frame may rest, in or out
-ERRORS_A_SECOND, ERRORS_AT_ONCE = 10, 20  # answers to malformed packets, for each source
+ERRORS_A_SECOND, ERRORS_AT_ONCE = 10, 20  # malformed packets of one source that are answered
 MOST_PEERS = 1024  # remembered, only to be quick
 
 LOG = logging.getLogger("stemwright.bridge.server")
 
 
-@dataclass(frozen=True)
-class Peer:
-    """Who sent a message, and where answers go. number: the TCP connection's"""
-
-    kind: str  # udp, tcp or local
-    host: str
-    port: int
-    number: int = 0
-
-    def __str__(self) -> str:
-        if self.kind == "local":
-            return "this machine"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.kind} {host}:{self.port}"
-
-
-@dataclass
-class Traffic:
-    """Counts since the start."""
-
-    packets: int = 0  # come, whole; malformed ones too
-    refused: int = 0  # malformed packets, frames and connections
-    sent: int = 0
-    dropped: int = 0  # answers that could not be sent: the peer has gone or does not read
-    connections: int = 0  # open now
-    errors: int = 0  # of ours
-
-
 class Server:
     """Calls `handle` for each message, in the receiving thread, when its time has come.
 
-    handle  must not wait. If it raises, the sender gets Fail(internal).
-    on_bad  is told of malformed packets, though of no more than ERRORS_A_SECOND from one source (all are
-            counted); by default they are answered by Fail.
+    handle    must not wait. If it raises, the sender gets Fail(internal).
+    on_bad    is told of malformed packets, though of no more than ERRORS_A_SECOND from one source (`counts`
+              has all); by default they are answered by Fail.
+    patience  seconds that half a frame may rest on a TCP connection, in or out
     """
 
     def __init__(
@@ -89,37 +58,28 @@ class Server:
         self._host, self._patience = host, patience
         self._handle, self._on_bad = handle, on_bad or self._answer_bad
         self._few = FewLines(LOG)
-        self._limiter = Limiter(
-            ERRORS_A_SECOND,
-            ERRORS_AT_ONCE,
-        )
+        self._limiter = Limiter(ERRORS_A_SECOND, ERRORS_AT_ONCE)
         self._peers: dict[tuple[str, int], Peer] = {}
-        self._connections: dict[int, Connection] = {}
-        self._numbers = count(1)
-        self._later: list[tuple[float, int, int, Incoming, Peer]] = []  # due, order, bytes, message, sender
-        self._later_bytes = 0
-        self._order = count()
-        self._calls: deque[int] = deque()  # numbers of connections to look after
+        self._later = Later()
         self._last: tuple[Message | None, bytes] = (None, b"")
         self._lock = threading.Lock()  # of counts that any thread changes
-        self._is_stopping = False
         self._thread: threading.Thread | None = None
-        self._is_bound = False
-
-    # From any thread
+        self._is_bound = self._is_stopping = False
 
     def bind(self) -> None:
         """Takes the port: what arrives waits for `start`. PortTaken says why not."""
         assert not self._is_bound, "a server starts once"
-        self._udp, self._tcp = _listening(self._host, self.port)
+        self._udp, tcp = listening(self._host, self.port)
         self.port = self._udp.getsockname()[1]
         self._bell, self._ear = socket.socketpair()
-        self._selector = selectors.DefaultSelector()
-        for sock, then in ((self._udp, self._read_udp), (self._tcp, self._accept), (self._ear, self._rung)):
+        for sock in (self._udp, tcp, self._bell, self._ear):
             sock.setblocking(False)
-            self._selector.register(sock, selectors.EVENT_READ, then)
-        self._bell.setblocking(False)
-        self._listens_again: float | None = None
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._udp, selectors.EVENT_READ, self._read_udp)
+        self._selector.register(self._ear, selectors.EVENT_READ, lambda _: self._ear.recv(4096))
+        self._connections = Connections(
+            tcp, self._selector, self._take, counts=self.counts, few=self._few, patience=self._patience
+        )
         self._is_bound = True
 
     def start(self) -> None:
@@ -135,11 +95,13 @@ class Server:
             return
         self._is_stopping = True
         if self._thread is None:
-            self._close_all()
+            self._close()
             return
         self._ring()
         if threading.current_thread() is not self._thread:
             self._thread.join()
+
+    # From any thread
 
     def send(self, peer: Peer, message: Message) -> None:
         """Never waits, never raises; what cannot be sent is counted as dropped. Nothing to a local peer."""
@@ -175,19 +137,10 @@ class Server:
         return True
 
     def _send_tcp(self, peer: Peer, packet: bytes) -> bool:
-        connection = self._connections.get(peer.number)
-        if connection is None:
-            return False
-        if connection.waiting and self._total("waiting") > MOST_HELD:
-            connection.is_lost = True
-        is_sent = connection.send(packet)
-        if connection.waiting or not is_sent:
-            self._calls.append(peer.number)
+        is_sent, is_work = self._connections.send(peer.number, packet)
+        if is_work and threading.current_thread() is not self._thread:
             self._ring()
         return is_sent
-
-    def _total(self, what: str) -> int:
-        return sum(getattr(connection, what) for connection in tuple(self._connections.values()))
 
     def _ring(self) -> None:
         with suppress(OSError):  # it rings already, or all is closed
@@ -203,24 +156,25 @@ class Server:
     def _run(self) -> None:
         try:
             while not self._is_stopping:
-                for key, mask in self._selector.select(self._pause()):
-                    try:
-                        key.data(mask)
-                    except Exception:
-                        self._fault("the receiving thread stumbled")
-                self._run_due()
-                self._look_after()
+                try:
+                    self._turn()
+                except Exception:
+                    self._fault("the receiving thread stumbled")
         finally:
-            self._close_all()
+            self._close()
 
-    def _pause(self) -> float | None:
-        """Seconds until something is to be done of itself; None: only when something comes."""
-        pauses = []
-        if self._later:
-            pauses.append(max(self._later[0][0] - time.monotonic(), 0))
-        if self._listens_again or not all(each.is_between for each in self._connections.values()):
-            pauses.append(min(1.0, self._patience / 4))
-        return min(pauses, default=None)
+    def _turn(self) -> None:
+        pauses = [self._later.pause(), self._connections.pause()]
+        for key, mask in self._selector.select(
+            min((each for each in pauses if each is not None), default=None)
+        ):
+            try:
+                key.data(mask)
+            except Exception:
+                self._fault("the receiving thread stumbled")
+        for incoming, peer in self._later.due():
+            self._give(incoming, peer)
+        self._connections.look_after()
 
     def _read_udp(self, _: int) -> None:
         for _ in range(TURN):
@@ -230,8 +184,7 @@ class Server:
                 return
             except OSError:  # Windows: an earlier answer found nobody there
                 continue
-            peer = self._peers.get(source)
-            self._take(packet, peer or self._new_peer(source))
+            self._take(packet, self._peers.get(source) or self._new_peer(source))
 
     def _new_peer(self, source: tuple[str, int]) -> Peer:
         if len(self._peers) >= MOST_PEERS:
@@ -243,30 +196,13 @@ class Server:
         self.counts.packets += 1
         try:
             found = decode(packet)
-            later = [incoming for incoming in found if incoming.due is not None]
-            if later:
-                self._keep(later, len(packet), peer)
+            self._later.keep(found, len(packet), peer)
         except BadPacket as bad:
             self._refuse(peer, bad)
             return
         for incoming in found:
             if incoming.due is None:
                 self._give(incoming, peer)
-
-    def _keep(self, later: list[Incoming], size: int, peer: Peer) -> None:
-        if len(self._later) + len(later) > MOST_LATER or self._later_bytes + size > MOST_LATER_BYTES:
-            raise BadPacket(BUSY, f"{len(self._later)} messages wait for their time already; send it later")
-        self._later_bytes += size
-        sizes = [size] + [0] * (len(later) - 1)  # the first one counts for all
-        for incoming, share in zip(later, sizes, strict=True):
-            assert incoming.due is not None
-            heapq.heappush(self._later, (incoming.due, next(self._order), share, incoming, peer))
-
-    def _run_due(self) -> None:
-        while self._later and self._later[0][0] <= time.monotonic():
-            _, _, share, incoming, peer = heapq.heappop(self._later)
-            self._later_bytes -= share
-            self._give(incoming, peer)
 
     def _give(self, incoming: Incoming, peer: Peer) -> None:
         try:
@@ -288,138 +224,43 @@ class Server:
     def _answer_bad(self, peer: Peer, bad: BadPacket) -> None:
         self.send(peer, Fail(bad.address, bad.code, str(bad)))
 
-    # TCP
-
-    def _accept(self, _: int) -> None:
-        for _ in range(TURN):
-            try:
-                sock, source = self._tcp.accept()
-            except (BlockingIOError, InterruptedError, ConnectionError):
-                return
-            except OSError as error:  # no more file descriptors: the listener would be ready for ever
-                self._few.say("accept", f"no connection can be taken now: {error}")
-                self._selector.unregister(self._tcp)
-                self._listens_again = time.monotonic() + 1
-                return
-            self._welcome(sock, Peer("tcp", source[0], source[1], next(self._numbers)))
-
-    def _welcome(self, sock: socket.socket, peer: Peer) -> None:
-        if len(self._connections) >= MOST_CONNECTIONS:
-            sock.close()
-            self.counts.refused += 1
-            self._few.say("full", f"{peer} was refused: {MOST_CONNECTIONS} connections are open")
-            return
-        try:
-            connection = Connection(sock, time.monotonic())
-        except OSError:  # gone already
-            sock.close()
-            return
-        self._connections[peer.number] = connection
-        self.counts.connections = len(self._connections)
-        self._selector.register(sock, selectors.EVENT_READ, partial(self._serve, connection, peer))
-
-    def _serve(self, connection: Connection, peer: Peer, mask: int) -> None:
-        try:
-            if mask & selectors.EVENT_WRITE:
-                connection.flush(time.monotonic())
-            if mask & selectors.EVENT_READ:
-                for packet in connection.read(time.monotonic()):
-                    self._take(packet, peer)
-                    if connection.is_lost:
-                        break
-                if connection.held > MOST_CONNECTIONS and self._total("held") > MOST_HELD:
-                    raise BadFrame(f"half-come frames take more than {MOST_HELD} bytes")
-        except BadFrame as bad:
-            self.counts.refused += 1
-            self._few.say("frame", f"{peer} was closed: {bad}", logging.INFO)
-            connection.is_lost = True
-        except OSError:
-            connection.is_lost = True
-        self._calls.append(peer.number)
-
-    def _rung(self, _: int) -> None:
-        self._ear.recv(4096)
-
-    def _look_after(self) -> None:
-        """Connections that were touched are closed or watched for room to send; so are those at rest."""
-        now = time.monotonic()
-        while self._calls:
-            self._settle(self._calls.popleft())
-        for number, connection in list(self._connections.items()):
-            if now - connection.moved > self._patience and not connection.is_between:
-                self._few.say("idle", f"connection {number} was closed: half a frame rests", logging.INFO)
-                connection.is_lost = True
-                self._settle(number)
-        if self._listens_again is not None and now >= self._listens_again:
-            self._listens_again = None
-            self._selector.register(self._tcp, selectors.EVENT_READ, self._accept)
-
-    def _settle(self, number: int) -> None:
-        connection = self._connections.get(number)
-        if connection is None:
-            return
-        if connection.is_lost:
-            del self._connections[number]
-            self.counts.connections = len(self._connections)
-            self._selector.unregister(connection.socket)
-            connection.socket.close()
-            return
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.waiting else 0)
-        key = self._selector.get_key(connection.socket)
-        if key.events != wanted:
-            self._selector.modify(connection.socket, wanted, key.data)
-
-    def _close_all(self) -> None:
+    def _close(self) -> None:
         self._is_stopping = True
-        for connection in self._connections.values():
-            connection.socket.close()
-        self._connections.clear()
-        self.counts.connections = 0
+        self._connections.close()
         self._selector.close()
-        for sock in (self._udp, self._tcp, self._bell, self._ear):
+        for sock in (self._udp, self._bell, self._ear):
             sock.close()
 
 
-def _listening(host: str, port: int) -> tuple[socket.socket, socket.socket]:
-    """UDP and TCP sockets of the same number; 0: any that is free for both."""
-    for attempt in range(20, -1, -1):
-        tcp = _bound(host, port, socket.SOCK_STREAM)
-        try:
-            tcp.listen(MOST_CONNECTIONS)
-            return _bound(host, tcp.getsockname()[1], socket.SOCK_DGRAM), tcp
-        except PortTaken:
-            tcp.close()
-            if port or not attempt:
-                raise
-    raise AssertionError
+class Later:
+    """Messages that wait for their time; those of the same time keep their order."""
 
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, int, Incoming, Peer]] = []  # due, order, bytes, message, sender
+        self._bytes = 0
+        self._order = count()
 
-def _bound(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
-    try:
-        if kind == socket.SOCK_DGRAM:
-            _widen(sock)
-        elif hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:  # a port that was left a moment ago may be taken again; on Windows this would share it
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        word = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
-        raise PortTaken(
-            f"{word} port {port} of {host} cannot be listened on: {error.strerror or error}. "
-            "Another server runs there, perhaps; stop it, or choose another port by --port."
-        ) from error
-    return sock
+    def pause(self) -> float | None:
+        """Seconds until the first; None: there is none."""
+        return max(self._heap[0][0] - time.monotonic(), 0) if self._heap else None
 
-
-def _widen(sock: socket.socket) -> None:
-    """Asks for a large receive buffer; some systems refuse what others cut to their limit."""
-    size = RECEIVE_BUFFER
-    while size >= 1 << 18:
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    def keep(self, found: list[Incoming], size: int, peer: Peer) -> None:
+        """Those of a packet that have a time; BadPacket when too many wait."""
+        later = [(incoming.due, incoming) for incoming in found if incoming.due is not None]
+        if not later:
             return
-        except OSError:
-            size //= 2
+        if len(self._heap) + len(later) > MOST_LATER or self._bytes + size > MOST_LATER_BYTES:
+            raise BadPacket(BUSY, f"{len(self._heap)} messages wait for their time already; send it later")
+        share = size // len(later)
+        for due, incoming in later:
+            self._bytes += share
+            heapq.heappush(self._heap, (due, next(self._order), share, incoming, peer))
+
+    def due(self) -> list[tuple[Incoming, Peer]]:
+        """Those whose time has come, the earliest first."""
+        ready = []
+        while self._heap and self._heap[0][0] <= time.monotonic():
+            _, _, share, incoming, peer = heapq.heappop(self._heap)
+            self._bytes -= share
+            ready.append((incoming, peer))
+        return ready
