@@ -2,7 +2,7 @@
 
 StemwrightError
 ├── PortTaken     1   another program listens there
-├── NoAudio       1   no sound device, or it went away
+├── NoAudio       1   no sound device can be used
 └── BadSpool      5   the spool cannot be used
     └── SpoolInUse  5   another server works in it
 """
@@ -15,7 +15,7 @@ class PortTaken(StemwrightError):
 
 
 class NoAudio(StemwrightError):
-    """There is no sound device to listen or to play on."""
+    """No sound device can be used; the message says what to install or to choose."""
 
 
 class BadSpool(StemwrightError):

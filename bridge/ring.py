@@ -7,7 +7,6 @@ afterwards; what was overwritten meanwhile it throws away.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ class Ring:
     """
 
     def __init__(self, capacity: int, width: int, *, first: int = 0, dtype: str = "float32") -> None:
-        self._rows: Rows = np.zeros((capacity, width), dtype)
+        self._rows: Rows = np.full((capacity, width), 0, dtype)  # written to: the system gives the memory now
         self.capacity = capacity
         self.width = width
         self.first = first
@@ -70,7 +69,9 @@ class Ring:
     def read(self, begin: int, end: int) -> Rows:
         """A copy of rows [begin, end), all written by now; Overrun when the first are gone."""
         if not self.first <= begin <= end <= self.written:
-            raise ValueError(f"rows {begin} to {end} are asked for, {self.first} to {self.written} were written")
+            raise ValueError(
+                f"rows {begin} to {end} are asked for, {self.first} to {self.written} were written"
+            )
         if begin < self.oldest:
             raise Overrun(begin, self.oldest)
         copy = np.empty((end - begin, self.width), self._rows.dtype)
@@ -93,15 +94,6 @@ class Ring:
                 continue  # the writer went round meanwhile: a slow reader of a small ring
 
 
-@dataclass(frozen=True)
-class Moment:
-    """When a frame was heard, as one callback has seen it."""
-
-    frame: int
-    monotonic: float  # seconds of time.monotonic()
-    take: int  # counts the device's comings; frames of different takes have no common clock
-
-
 class Times:
     """Which frame was when: a row of a ring a callback, the line through the nearest rows for an answer.
 
@@ -110,17 +102,14 @@ class Times:
     the early ones among them.
     """
 
-    WIDTH = 3  # frame, monotonic seconds, take
-
-    def __init__(self, rate: float, rows: Ring) -> None:
+    def __init__(self, rate: float, capacity: int) -> None:
         self.rate = rate
-        self._rows = rows
-        self._row = np.zeros((1, self.WIDTH))
+        self._rows = Ring(capacity, 3, dtype="float64")  # frame, monotonic seconds, take
+        self._row = np.zeros((1, 3))
 
-    def add(self, moment: Moment) -> None:
-        """By the ring's one writer; without asking for memory."""
-        row = self._row[0]
-        row[0], row[1], row[2] = moment.frame, moment.monotonic, moment.take
+    def add(self, frame: int, monotonic: float, take: int = 0) -> None:
+        """By the ring's one writer. `take` counts the device's comings: two takes have no common clock."""
+        self._row[0, 0], self._row[0, 1], self._row[0, 2] = frame, monotonic, take
         self._rows.write(self._row)
 
     def monotonic_at(self, frame: float) -> float | None:
@@ -139,8 +128,12 @@ class Times:
         nearest = int(np.abs(table[:, 1] - monotonic).argmin())
         return (monotonic - self._offset(table, nearest)) * self.rate
 
+    @property
+    def rows(self) -> Ring:
+        return self._rows
+
     def _offset(self, table: Rows, nearest: int) -> float:
         """Seconds to add to frame / rate, from the rows around one of them."""
         is_near = (np.abs(table[:, 1] - table[nearest, 1]) <= NEAR) & (table[:, 2] == table[nearest, 2])
         offsets = table[is_near, 1] - table[is_near, 0] / self.rate
-        return float(np.quantile(offsets, LATE))
+        return float(np.sort(offsets)[int(LATE * len(offsets))])
