@@ -7,10 +7,20 @@ OPTIONS. A request without arguments has no TYPE.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from stemwright.bridge import messages as say
-from stemwright.bridge.messages import EVENTS, REPLIES, REQUESTS, JobRequest, Message, shape, signature
+from stemwright.bridge.messages import (
+    EVENTS,
+    PREFIX,
+    REPLIES,
+    REQUESTS,
+    JobRequest,
+    Message,
+    shape,
+    signature,
+)
 from stemwright.bridge.options import OPTIONS, Option
 
 Node = dict[str, Any]
@@ -59,7 +69,7 @@ def method(kind: type[Message], *, is_request: bool) -> Node:
     types = "".join(letter for _, letter, _ in shapes)
     node: Node = {
         "FULL_PATH": kind.address,
-        "DESCRIPTION": f"{meaning(kind)} Arguments: {signature(kind)}.",
+        "DESCRIPTION": f"{linked(meaning(kind))} Arguments: {signature(kind)}.",
         "ACCESS": 2 if is_request else 1,
     }
     if types:
@@ -91,6 +101,18 @@ def option_node(option: Option) -> Node:
 def meaning(kind: type[Message]) -> str:
     """A message's docstring on one line."""
     return " ".join((kind.__doc__ or "").split())
+
+
+def linked(text: str, quote: str = "") -> str:
+    """Messages named by their class become addresses; a word that begins a sentence is only a word."""
+    for kind in (*REQUESTS, *REPLIES, *EVENTS):
+        text = re.sub(rf"(?<=[\w,;:] ){kind.__name__}\b", f"{quote}{short(kind)}{quote}", text)
+    return text
+
+
+def short(kind: type[Message]) -> str:
+    """Its address, without what all share."""
+    return kind.address.removeprefix(PREFIX + "/")
 
 
 def find(root: Node, path: str) -> Node | None:

@@ -15,7 +15,7 @@ from stemwright.bridge import advertise, oscquery
 from stemwright.bridge import messages as say
 from stemwright.bridge.advertise import Advertisement, is_beyond_this_machine
 from stemwright.bridge.errors import PortTaken
-from stemwright.bridge.namespace import RANGES, find, namespace
+from stemwright.bridge.namespace import RANGES, find, linked, meaning, namespace
 from stemwright.bridge.options import OPTIONS
 from stemwright.bridge.oscquery import LONGEST_HEAD, MOST_WORKERS, OscQuery
 from stemwright.engine.errors import MissingExtra
@@ -66,7 +66,7 @@ def test_every_message_has_its_place_with_type_access_and_description(server: Os
             node = find(tree, kind.address)
             assert node is not None and node["FULL_PATH"] == kind.address
             assert node["ACCESS"] == access
-            assert node["DESCRIPTION"].startswith((kind.__doc__ or "").split(".")[0].split("\n")[0][:30])
+            assert node["DESCRIPTION"].startswith(linked(meaning(kind)))
             letters = "".join(letter for _, letter, _ in say.shape(kind) if letter != "*")
             assert node.get("TYPE", "") == letters
             assert len(node.get("RANGE", [])) == len(letters)
