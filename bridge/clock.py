@@ -121,10 +121,11 @@ class Clock:
             begin = end - round(count * self._bar)
             first = max(self._after(self._breaks, end), self._first)
             if begin < first:
+                there = (end - first) / self._bar
                 raise BadMessage(
                     NO_AUDIO,
-                    f"{count:g} bars are asked for; the song has run through {(end - first) / self._bar:g} up "
-                    "to the last bar line. Wait, or capture fewer",
+                    f"{count:g} bars are asked for; the song has run through {there:g} up to the last line. "
+                    "Wait, or capture fewer",
                 )
             return self._moment(begin), self._moment(end)
 

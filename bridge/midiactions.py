@@ -47,7 +47,7 @@ class Action:
     """What is to be done. Which fields count depends on `kind`.
 
     job      task ("" : the preset's own), pairs, defaults (see with_defaults)
-    set      pairs: the one option and its value, once it is fired; the Midi keeps it for the next jobs
+    set      pairs: the one option and its value, once it is fired; Midi keeps it for the next jobs
     capture  length, unit
     cancel   scope: last or all
     play     the last result that came to be; stop: what plays
@@ -186,7 +186,7 @@ def _capture(words: list[str]) -> Action:
     if unit is None:
         raise BadMessage(
             BAD_ARGS,
-            f"capture takes a number and seconds or bars, as in: capture 4 bars; {' '.join(words)!r:.50} came",
+            f"capture takes a number, and seconds or bars: capture 4 bars; {' '.join(words)!r:.50} came",
         )
     option, length = LENGTHS[unit], _number("capture", words[0])
     assert option.low is not None and option.high is not None

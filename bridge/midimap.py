@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -18,11 +19,6 @@ from stemwright.bridge.messages import BAD_ARGS, BadMessage, Pairs
 from stemwright.bridge.midiactions import HIGHEST, KINDS, Action, Trigger, parsed
 from stemwright.bridge.options import checked
 from stemwright.engine.errors import StemwrightError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # the same parser, under the name it had before
-    import tomli as tomllib
 
 
 class BadMap(StemwrightError):
@@ -86,7 +82,7 @@ class MidiMap:
         """The map in which `trigger` does `action`, whatever it did before."""
         check_pairing(trigger, action)
         rest = tuple(each for each in self.bindings if each.trigger != trigger)
-        return replace(self, bindings=(*rest, Binding(trigger, action)))
+        return replace(self, bindings=(*rest, _with_defaults(Binding(trigger, action), self.defaults)))
 
 
 def user_map() -> Path:
@@ -118,8 +114,8 @@ def read_map(path: Path | None = None) -> MidiMap:
 def parse(text: str, name: str) -> MidiMap:
     """The map of a TOML text; `name` says in errors where it stands."""
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = _toml()(text)
+    except ValueError as error:
         raise BadMap(f"{name}: is not TOML: {error}") from error
     top = _Table(name, "the top", content)
     ports, lights, clock = (top.table(each) for each in ("ports", "lights", "clock"))
@@ -149,6 +145,14 @@ def check_pairing(trigger: Trigger, action: Action) -> None:
             f"{action.text!r:.60} follows a controller; a {trigger.kind} needs a value, "
             f"as in: set {action.option} 3",
         )
+
+
+def _toml() -> Callable[[str], dict[str, Any]]:
+    """The parser; its errors are ValueErrors."""
+    try:
+        return importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli").loads  # type: ignore[no-any-return]
+    except ImportError as error:
+        raise BadMap("MIDI maps need on Python 3.10: pip install tomli") from error
 
 
 class _Table:

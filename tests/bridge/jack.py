@@ -1,0 +1,76 @@
+"""A JACK server of a test's own, on the dummy driver, and MIDI ports on it that play the other side."""
+
+import os
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+DEADLINE = 20.0  # seconds
+
+
+def until(is_so: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
+    """What `is_so` says, once that is true."""
+    end = time.monotonic() + seconds
+    while not (found := is_so()):
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {seconds:g} s")
+        time.sleep(0.01)
+    return found
+
+
+class Jack:
+    """jackd under a name nobody else has; `run` runs one of its tools."""
+
+    def __init__(self) -> None:
+        self.name = f"stemwright-{uuid.uuid4().hex[:8]}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            ["jackd", "-n", self.name, "--no-realtime", "-d", "dummy", "-r", "48000", "-p", "256"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until(lambda: self.run("jack_lsp").returncode == 0, "jackd answers")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        environment = {**os.environ, "JACK_NO_START_SERVER": "1", "JACK_DEFAULT_SERVER": self.name}
+        return subprocess.run(
+            [*command], env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False
+        )
+
+    def ports(self) -> list[str]:
+        return self.run("jack_lsp").stdout.split("\n")
+
+    def connect(self, output: str, into: str) -> None:
+        until(lambda: {output, into} <= set(self.ports()), f"{output} and {into} are there")
+        assert self.run("jack_connect", output, into).returncode == 0
+
+
+@contextmanager
+def jack_server(patch: pytest.MonkeyPatch) -> Iterator[Jack]:
+    """A running server that everything started meanwhile connects to; skips where JACK is not installed."""
+    for program in ("jackd", "jack_lsp", "jack_connect"):
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}: apt-get install jackd2 jack-tools")
+    pytest.importorskip("rtmidi", reason="needs python-rtmidi")
+    jack = Jack()
+    patch.setenv("JACK_DEFAULT_SERVER", jack.name)
+    patch.setenv("JACK_NO_START_SERVER", "1")
+    try:
+        jack.start()
+        yield jack
+    finally:
+        jack.kill()
