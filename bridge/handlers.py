@@ -52,7 +52,6 @@ class Parts:
     gate: Gate
     desk: Desk
     presets: Mapping[str, Preset]
-    send: Callable[[Peer, Message], None]
     note: Callable[..., None]  # a line for the log: kind, facts
     live: Live | None = None
     midi: Midi | None = None
@@ -63,6 +62,7 @@ class Handlers:
 
     def __init__(self, parts: Parts, *, may_answer: Callable[[str], bool]) -> None:
         self._parts = parts
+        self.send: Callable[[Peer, Message], None] = lambda peer, message: None  # the server's, once it is
         self._may_answer = may_answer  # limits refusals by source
         self._own_version = say.Version("stemwright", version("stemwright"), say.PROTOCOL)
         self._methods: dict[type[Message], Callable[[Any, Peer, Answer], None]] = {
@@ -107,13 +107,13 @@ class Handlers:
         if owner is not None and owner.kind in ("udp", "tcp"):
             targets.add(self._parts.clients.target(owner))
         for target in targets:
-            self._parts.send(target, message)
+            self.send(target, message)
 
     def _answering(self, peer: Peer, asked: Message) -> Answer:
         """Answers go to the sender, or to the port it named by Notify; those to Notify itself do too."""
 
         def answer(message: Message) -> None:
-            self._parts.send(self._parts.clients.target(peer), message)
+            self.send(self._parts.clients.target(peer), message)
 
         return answer
 
@@ -121,7 +121,7 @@ class Handlers:
         self._parts.note("refused", peer=str(peer), request=address[:80], code=error.code, text=str(error))
         if self._may_answer(peer.host):
             fail = say.Fail(address[:80] or "?", error.code, str(error), job)
-            self._tell_all(peer, fail) if job else self._parts.send(self._parts.clients.target(peer), fail)
+            self._tell_all(peer, fail) if job else self.send(self._parts.clients.target(peer), fail)
 
     def _later(self, asked: Message, answer: Answer, errand: Callable[[], None], job: str = "") -> None:
         """An errand for the desk; what it refuses is answered as here."""
@@ -142,8 +142,7 @@ class Handlers:
         answer(say.Pong(asked.number))
 
     def _status(self, asked: say.AskStatus, peer: Peer, answer: Answer) -> None:
-        now = self._parts.queue.counts()
-        answer(say.Status(now.state, now.queued, now.running, now.model, now.progress, now.device))
+        answer(status(self._parts.queue))
 
     def _version(self, asked: say.AskVersion, peer: Peer, answer: Answer) -> None:
         answer(self._own_version)
@@ -246,7 +245,7 @@ class Handlers:
                     data = file.read(asked.length)
             except OSError as error:
                 raise BadMessage(say.NOT_FOUND, f"the result is gone ({error.strerror})") from error
-            self._parts.send(peer, say.Buffer(asked.job, asked.index, asked.offset, size, data))
+            self.send(peer, say.Buffer(asked.job, asked.index, asked.offset, size, data))
 
         self._later(asked, answer, tell, asked.job)
 
@@ -264,6 +263,12 @@ class Handlers:
         if not 0 <= index < len(row.results):
             raise BadMessage(say.NOT_FOUND, f"{job} is {row.state} and has {len(row.results)} results")
         return row
+
+
+def status(queue: Queue) -> say.Status:
+    """How busy it is now."""
+    now = queue.counts()
+    return say.Status(now.state, now.queued, now.running, now.model, now.progress, now.device)
 
 
 def _each(answer: Answer, rows: Sequence[Message]) -> None:

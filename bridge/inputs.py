@@ -45,11 +45,9 @@ class Region:
 class Inputs:
     """Turns paths, uploads, captures and spans of the live input into files inside what may be read."""
 
-    def __init__(
-        self, roots: Sequence[Path], uploads: Uploads, captures: Path, live: Live | None, clock: Clock | None
-    ) -> None:
-        self.roots, self._uploads, self._captures = list(roots), uploads, captures
-        self._live, self._clock = live, clock
+    def __init__(self, roots: Sequence[Path], uploads: Uploads, captures: Path, live: Live | None) -> None:
+        self._roots, self._uploads, self._captures, self._live = list(roots), uploads, captures, live
+        self.clock: Clock | None = None  # MIDI's, once there is one
         self._regions: OrderedDict[str, Region] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -60,14 +58,14 @@ class Inputs:
                 UNKNOWN_MODEL,
                 f"no model {request.model!r:.70}; there are {', '.join(list_models()) or 'none'}",
             )
-        like = None if request.like is None else str(resolve(request.like, self.roots))
+        like = None if request.like is None else str(resolve(request.like, self._roots))
         path = self._path(request)
         plain = replace(request, upload=None, capture=None, last=None, bars=None)
         return replace(plain, like=like, path=None if path is None else str(path))
 
     def _path(self, request: Request) -> Path | None:
         if request.path is not None:
-            return resolve(request.path, self.roots)
+            return resolve(request.path, self._roots)
         if request.upload is not None:
             found = self._uploads.path(request.upload) if ID.fullmatch(request.upload) else None
             if found is None:
@@ -110,10 +108,13 @@ class Inputs:
             raise BadMessage(BAD_ARGS, f"{length:g} {unit}; it may be up to 600")
         if unit == "seconds":
             return self._live.last(length)
-        span = None if self._clock is None else self._clock.bars(length)
-        if span is None:
+        moments = None if self.clock is None else self.clock.bars(length)
+        if moments is None:
             raise BadMessage(NO_AUDIO, "no MIDI clock runs, so there are no bars; capture seconds instead")
-        return self._live.span(*(self._live.frame_at(moment) for moment in span))
+        begin, end = (self._live.frame_at(moment) for moment in moments)
+        if begin is None or end is None:
+            raise BadMessage(NO_AUDIO, "the live input has not been heard yet; try again in a moment")
+        return self._live.span(round(begin), round(end))
 
     def _kept(self, name: str, heard: Heard) -> Path:
         path = self._captures / f"{name}.wav"

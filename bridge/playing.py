@@ -18,4 +18,8 @@ def play(live: Live | None, row: Row, index: int, loops: int, region: Region | N
         sound = read(row.results[index].path)
     except StemwrightError as error:
         raise BadMessage(NOT_FOUND, str(error)) from error
-    live.play(sound.samples, rate=sound.rate, begin_frame=region and region.begin, loops=loops)
+    if region is None:
+        live.play(sound.samples, rate=sound.rate, begin_frame=None, loops=loops)
+    else:
+        end = region.begin + region.frames
+        live.play(sound.samples, rate=sound.rate, begin_frame=region.begin, end_frame=end, loops=loops)

@@ -12,6 +12,7 @@ from stemwright.engine.errors import Cancelled, MissingExtra, StemwrightError
 
 USAGE = 2
 FORWARDED = ("train", "evaluate", "export")
+BRIDGE = ("serve", "send")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str], stop: Stop) -> int:
     if words and words[0] in FORWARDED:
         return _forward(words[0], words[1:])
+    if words and words[0] in BRIDGE:
+        from stemwright.bridge.cli import main as bridge
+
+        return bridge(words[0], words[1:], stop)
     from stemwright.engine.commands.flags import parser
 
     command_line = parser()

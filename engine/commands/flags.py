@@ -91,6 +91,8 @@ examples:
 """,
 )
 FORWARDED = {  # these read their own flags
+    "serve": "the local server for OSC, MIDI and live audio (flags: stemwright serve --help)",
+    "send": "have a running server do a job (flags: stemwright send --help)",
     "evaluate": "measure a model beside baselines (extra [evaluate]; flags: stemwright evaluate --help)",
     "train": "train a model, step by step (extra [train]; flags: stemwright train --help)",
     "export": "make a model folder of trained parts (extra [export]; flags: stemwright export --help)",
@@ -173,14 +175,14 @@ def _extract(command: argparse.ArgumentParser) -> None:
 def _generate(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--seconds",
-        type=_above_zero,
+        type=above_zero,
         default=10.24,
         metavar="S",
         help="length to make (default: 10.24), e.g. --seconds 20",
     )
     command.add_argument(
         "--rate",
-        type=_count,
+        type=count,
         default=44100,
         metavar="HZ",
         help="output rate (default: 44100), e.g. --rate 48000",
@@ -202,7 +204,7 @@ def _sampling(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("how it is made")
     group.add_argument(
         "--steps",
-        type=_count,
+        type=count,
         metavar="N",
         help="sampler steps: more is slower, not always better (default: the model's own for the task), "
         "e.g. --steps 8",
@@ -278,7 +280,7 @@ def _machine(command: argparse.ArgumentParser) -> None:
         help="where the graphs run (default: cpu), e.g. --device cuda",
     )
     group.add_argument(
-        "--threads", type=_count, metavar="N", help="CPU threads (default: one per core), e.g. --threads 1"
+        "--threads", type=count, metavar="N", help="CPU threads (default: one per core), e.g. --threads 1"
     )
 
 
@@ -312,15 +314,17 @@ def _model(group: "argparse._ArgumentGroup") -> None:
     )
 
 
-def _count(text: str) -> int:
-    return _whole(text, 1)
+def count(text: str) -> int:
+    """Of argparse: 1, 2, …"""
+    return whole(text, 1)
 
 
 def _seed(text: str) -> int:
-    return _whole(text, 0)
+    return whole(text, 0)
 
 
-def _whole(text: str, least: int) -> int:
+def whole(text: str, least: int) -> int:
+    """`least`, `least` + 1, …; argparse shows what was wrong."""
     try:
         number = int(text)
     except ValueError:
@@ -330,11 +334,12 @@ def _whole(text: str, least: int) -> int:
     return number
 
 
-def _above_zero(text: str) -> float:
+def above_zero(text: str) -> float:
+    """Of argparse: any finite number above 0."""
     try:
         number = float(text)
     except ValueError:
         number = 0.0
     if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} does not fit; it takes seconds above 0, e.g. 20")
+        raise argparse.ArgumentTypeError(f"{text!r} does not fit; it takes a number above 0, e.g. 20")
     return number
