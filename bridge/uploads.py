@@ -141,20 +141,17 @@ class Uploads:
         return None
 
     def _keep(self, upload: Upload) -> None:
-        asked = upload.opened
+        """As a file that the engine can read, or not at all."""
+        is_flac = upload.opened.format == "file" and upload.data[:4] == b"fLaC"
+        path = self._folder / f"{upload.opened.upload}.{'flac' if is_flac else 'wav'}"
         try:
-            if asked.format == "file":
-                suffix = ".flac" if upload.data[:4] == b"fLaC" else ".wav"
-                path = self._folder / f"{asked.upload}{suffix}"
+            if upload.opened.format == "file":
                 write_bytes(path, bytes(upload.data))
-                try:
-                    open_audio(path).close()
-                except StemwrightError:
-                    path.unlink(missing_ok=True)
-                    raise
             else:
-                write(self._folder / f"{asked.upload}.wav", Audio(_samples(upload), asked.rate))
+                write(path, Audio(_samples(upload), upload.opened.rate))
+            open_audio(path).close()
         except StemwrightError as error:
+            path.unlink(missing_ok=True)
             raise BadMessage(BAD_INPUT, str(error)) from error
 
     def _refuse_size(self, size: int, owner: str) -> None:
