@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from stemwright.engine.errors import MissingExtra
+from stemwright.engine.errors import BadJob, MissingExtra
 
 HTTP_KIND = "_oscjson._tcp.local."  # OSCQuery
 OSC_KIND = "_osc._udp.local."
@@ -36,17 +36,18 @@ class Advertisement:
         name: str = "Stemwright",
         interfaces: Sequence[str] | None = None,
     ) -> None:
-        if not is_beyond_this_machine(host):
-            raise ValueError(
-                f"{host} cannot be reached; only what is bound beyond this machine is advertised"
-            )
         self._host, self._interfaces = host, interfaces
         self._ports = {OSC_KIND: osc_port} | ({HTTP_KIND: http_port} if http_port is not None else {})
         self.name = f"{name} on {socket.gethostname().partition('.')[0]}"[:63]  # DNS's longest label
         self._zeroconf: Any = None
 
     def start(self) -> None:
-        """MissingExtra without the package, OSError without a network: the server goes on without."""
+        """BadJob on loopback, MissingExtra without the package, OSError without a network.
+
+        The server goes on without.
+        """
+        if not is_beyond_this_machine(self._host):
+            raise BadJob(f"nobody else can reach {self._host}; to be found on the network, --bind beyond it")
         try:
             zeroconf: Any = import_module("zeroconf")
         except ImportError as error:

@@ -292,7 +292,7 @@ def _bound(host: str, port: int) -> socket.socket:
         listener.close()
         raise PortTaken(
             f"OSCQuery cannot listen on {host} port {port} ({error.strerror or error}). "
-            "Is another server running? Choose another port with --http-port."
+            "Is another server running? Choose another port with --http-port, or go without: --no-http."
         ) from error
     return listener
 

@@ -161,7 +161,9 @@ def _toml_files(folder: Path, report: Report) -> list[Path]:
     try:
         found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".toml")
     except OSError as error:
-        report(f"{folder}: no presets can be read there ({error.strerror})")
+        is_unused = isinstance(error, FileNotFoundError) and folder == user_folder()
+        if not is_unused or "STEMWRIGHT_PRESETS" in os.environ:  # nobody asked for the platform's folder
+            report(f"{folder}: no presets can be read there ({error.strerror})")
         return []
     if len(found) > MOST_FILES:
         report(f"{folder}: {len(found)} files of presets; the first {MOST_FILES} are read")

@@ -68,7 +68,7 @@ def copies(root: Path) -> dict[Path, str]:
 
 
 def marked(text: str) -> str:
-    """The text with its tables made anew, each between <!-- protocol:codes --> and <!-- /protocol:codes -->."""
+    """The text with its tables made anew: those after <!-- protocol:codes --> and the like."""
     for name, table in TABLES.items():
         opening, closing = f"<!-- {name} -->", f"<!-- /{name} -->"
         if opening not in text:

@@ -18,7 +18,7 @@ from stemwright.bridge.errors import PortTaken
 from stemwright.bridge.namespace import RANGES, find, linked, meaning, namespace
 from stemwright.bridge.options import OPTIONS
 from stemwright.bridge.oscquery import LONGEST_HEAD, MOST_WORKERS, OscQuery
-from stemwright.engine.errors import MissingExtra
+from stemwright.engine.errors import BadJob, MissingExtra
 
 STATUS = ["ready", 0, 0, "default", 0.0, "cpu"]
 
@@ -321,8 +321,8 @@ def test_what_lies_beyond_this_machine(host: str, is_beyond: bool) -> None:
 
 
 def test_loopback_is_never_advertised() -> None:
-    with pytest.raises(ValueError, match="beyond this machine"):
-        Advertisement("127.0.0.1", 7836, 7837)
+    with pytest.raises(BadJob, match="nobody else can reach"):
+        Advertisement("127.0.0.1", 7836, 7837).start()
 
 
 def test_without_the_package_the_command_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,6 +142,20 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert len(troubles) == 1 and "No such file" in troubles[0]
 
 
+def test_a_user_without_a_folder_of_presets_is_not_bothered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_DATA_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.delenv("STEMWRIGHT_PRESETS", raising=False)
+    troubles: list[str] = []
+    presets([shipped(), user_folder()], on_problem=troubles.append)
+    assert not troubles
+    monkeypatch.setenv("STEMWRIGHT_PRESETS", str(tmp_path / "none"))
+    presets([shipped(), user_folder()], on_problem=troubles.append)
+    assert len(troubles) == 1
+
+
 def test_a_file_saved_by_notepad_is_read(tmp_path: Path) -> None:
     (tmp_path / "own.TOML").write_bytes(b'\xef\xbb\xbf[mine]\r\nprompt = "B\xc3\xa4sse"\r\nrest = false\r\n')
     found = presets([tmp_path])["mine"]
