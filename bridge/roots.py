@@ -12,7 +12,9 @@ from stemwright.engine.writing import quoted
 
 LARGEST = 2 << 30  # bytes of an input
 LONGEST = 4096  # bytes of a path
-SUFFIXES = frozenset({".wav", ".wave", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc"})
+SUFFIXES = frozenset(
+    {".wav", ".wave", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc"}
+)
 
 
 def resolve(path: str, roots: Sequence[Path], *, largest: int = LARGEST) -> Path:
@@ -86,8 +88,8 @@ def _refuse_file(path: str, found: Path, largest: int) -> None:
     if kind.st_size > largest:
         raise BadMessage(
             TOO_LARGE,
-            f"{quoted(path):.300} has {kind.st_size} bytes; at most {largest} are taken. Cut it, or save it as "
-            "FLAC.",
+            f"{quoted(path):.300} has {kind.st_size} bytes; at most {largest} are taken. Cut it, or save it "
+            "as FLAC.",
         )
 
 

@@ -78,7 +78,7 @@ class Spool:
                 yield
         except Held as error:
             raise SpoolInUse(
-                f"{quoted(self.root)}: another server works in this spool. Stop it, or choose another --spool."
+                f"{quoted(self.root)}: another server works in it. Stop it, or choose another --spool."
             ) from error
 
     def folder(self, job: str) -> Path:
@@ -211,7 +211,7 @@ def _put(path: Path, content: Any, *, is_lasting: bool = False) -> None:
     part = path.with_name(f".stemwright-{path.name}.part")
     try:
         with part.open("wb") as file:
-            file.write(json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n")
+            file.write(json.dumps(content, indent=1).encode() + b"\n")
             file.flush()
             if is_lasting:
                 os.fsync(file.fileno())

@@ -1,0 +1,356 @@
+"""Engines in processes of their own on this machine, started, watched and started again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stemwright.bridge.messages import MODEL
+from stemwright.bridge.pool import ENDS, Tell, WorkEvent
+from stemwright.bridge.request import Request
+from stemwright.bridge.worker import lines
+from stemwright.engine.runtimes.ort import cores
+
+STARTS = 3  # in a row without an engine: then it is broken
+SOON, LATE, BROKEN = 0.2, 5.0, 30.0  # seconds until the next start: after a death, at most, when broken
+LOADING = 180.0  # seconds an engine has to load
+STUBBORN = 60.0  # seconds a cancelled job has to notice
+LEAVING = 3.0  # seconds a process has to tidy up when told to go
+SHORT = 10.0  # seconds: a life that ends sooner makes the next wait longer
+log = logging.getLogger(__name__)
+
+
+class LocalPool:
+    """A Pool of `workers` processes. threads: of each; None: the cores shared out among them
+
+    command  what starts one; it speaks as `worker` does
+    """
+
+    def __init__(
+        self,
+        model: str = "default",
+        *,
+        threads: int | None = None,
+        device: str = "auto",
+        workers: int = 1,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        each = threads or max(1, cores() // workers)
+        self._command = command or (
+            *(sys.executable, "-m", "stemwright.bridge.worker"),
+            *("--model", model, "--threads", str(each), "--device", device),
+        )
+        self._change = threading.Condition()
+        self._workers = [_Worker(self._command, self._change, number) for number in range(workers)]
+
+    def start(self, tell: Tell) -> None:
+        for worker in self._workers:
+            worker.start(tell)
+
+    def free(self) -> int:
+        return sum(worker.is_free for worker in self._workers)
+
+    def give(self, batch: tuple[Request, ...], folders: tuple[Path, ...]) -> None:
+        with self._change:
+            worker = min(self._workers, key=lambda one: one.unfitness)
+            worker.give(_Batch(batch, folders))
+
+    def cancel(self, job: str) -> None:
+        with self._change:
+            for worker in self._workers:
+                worker.cancel(job)
+
+    def stop(self, seconds: float) -> None:
+        with self._change:
+            for worker in self._workers:
+                worker.leave()
+        deadline = time.monotonic() + seconds
+        for worker in self._workers:
+            worker.wait_for_work(deadline)
+        for worker in self._workers:
+            worker.end()
+
+    @property
+    def processes(self) -> list[int]:
+        """Their numbers, of those that live."""
+        with self._change:
+            return [worker.process.pid for worker in self._workers if worker.process is not None]
+
+
+@dataclass
+class _Batch:
+    """What a worker has been given. left: jobs that have not ended"""
+
+    requests: tuple[Request, ...]
+    folders: tuple[Path, ...]
+    left: set[str] = field(default_factory=set)
+    is_sent: bool = False
+    timers: list[threading.Timer] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.left = {request.job for request in self.requests}
+
+    def close(self) -> None:
+        for timer in self.timers:
+            timer.cancel()
+
+    def words(self) -> dict[str, object]:
+        return {
+            "do": "give",
+            "batch": [request.to_json() for request in self.requests],
+            "folders": [str(folder) for folder in self.folders],
+        }
+
+
+class _Worker:
+    """One process and the thread that keeps it alive. state: starting, ready, broken, stopped
+
+    Everything here is changed while `change` is held, except by `_told`.
+    """
+
+    def __init__(self, command: Sequence[str], change: threading.Condition, number: int) -> None:
+        self._command, self._change = list(command), change
+        self.state = "starting"
+        self.batch: _Batch | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self._is_leaving = False  # no new work
+        self._is_muted = False  # nothing is told any more
+        self._is_awaited = False  # somebody needs it now
+        self._starts = 0  # in a row without getting ready
+        self._short_lives = 0  # in a row
+        self._last_words: deque[str] = deque(maxlen=5)  # on standard error
+        self._thread = threading.Thread(target=self._keep, name=f"worker {number}", daemon=True)
+
+    def start(self, tell: Tell) -> None:
+        self._tell = tell
+        self._thread.start()
+
+    @property
+    def is_free(self) -> bool:
+        """A broken one counts: it starts again for the next job, and tells of it if it cannot."""
+        return self.batch is None and self.state in ("ready", "broken") and not self._is_leaving
+
+    @property
+    def unfitness(self) -> int:
+        return 3 if self.batch is not None else ("ready", "broken", "starting").index(self.state)
+
+    def give(self, batch: _Batch) -> None:
+        if self._is_leaving:
+            return
+        assert self.batch is None, "give only what `free` has room for"
+        self.batch = batch
+        if self.state == "ready":
+            self._send_batch()
+        else:
+            self._is_awaited = True
+            self._change.notify_all()
+
+    def cancel(self, job: str) -> None:
+        if self.batch is None or job not in self.batch.left:
+            return
+        if self.batch.is_sent:
+            self._say({"do": "cancel", "job": job})
+            self._end_later(self.batch, job)
+        else:
+            self._ended(job)
+            self._tell(WorkEvent("cancelled", job))
+
+    def leave(self) -> None:
+        self._is_leaving = True
+        self._change.notify_all()
+
+    def wait_for_work(self, deadline: float) -> None:
+        """Until it has nothing to do, or the time is over."""
+        with self._change:
+            while self.batch is not None and self.batch.is_sent and (left := deadline - time.monotonic()) > 0:
+                self._change.wait(left)
+            self._is_muted = True
+
+    def end(self) -> None:
+        """The pipe closed, the process and the thread ended."""
+        if not self._thread.ident:
+            return
+        with self._change:
+            if self.process is not None and self.process.stdin is not None:
+                self.process.stdin.close()
+        self._thread.join(LEAVING)
+        with self._change:
+            if self.process is not None:
+                self.process.kill()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        """Lives of the process, one after the other."""
+        while not self._is_leaving:
+            begin = time.monotonic()
+            if (process := self._born()) is not None:
+                self._live(process)
+            self._short_lives = self._short_lives + 1 if time.monotonic() - begin < SHORT else 0
+            self._mourn()
+            self._rest()
+        self.state = "stopped"
+
+    def _born(self) -> subprocess.Popen[bytes] | None:
+        with self._change:
+            if self._is_leaving:
+                return None
+            self._is_awaited = False
+            self._last_words.clear()
+            try:
+                self.process = subprocess.Popen(
+                    self._command,
+                    bufsize=0,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env={
+                        **os.environ,
+                        "PYTHONSAFEPATH": "1",
+                    },  # a queue.py where we stand is not the library's
+                    creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                )
+            except OSError as error:
+                self._last_words.append(f"{self._command[0]}: {error.strerror}")
+            return self.process
+
+    def _live(self, process: subprocess.Popen[bytes]) -> None:
+        watch = threading.Timer(LOADING, process.kill)
+        watch.daemon = True
+        watch.start()
+        listener = threading.Thread(target=self._overhear, args=(process,), daemon=True)
+        listener.start()
+        with process:
+            assert process.stdout is not None
+            for words in lines(process.stdout.fileno()):
+                self._heard(words, watch)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LEAVING)
+            process.kill()
+            listener.join(LEAVING)
+        watch.cancel()
+        watch.join()
+
+    def _heard(self, words: bytes, watch: threading.Timer) -> None:
+        try:
+            event = WorkEvent.from_json(json.loads(words))
+        except (ValueError, KeyError, TypeError, IndexError):
+            log.warning("the worker said %.200r", words)
+            return
+        if event.kind in ("ready", "broken"):
+            watch.cancel()
+        with self._change:
+            if event.kind == "ready":
+                self.state, self._starts = "ready", 0
+                if self.batch is not None and not self._is_leaving:
+                    self._send_batch()
+            elif event.kind == "broken":
+                self.state = "broken"
+                self._last_words.append(event.text)
+                return  # told when it has ended
+            elif event.kind in ENDS:
+                self._ended(event.job)
+            if self._is_muted:
+                return
+        self._tell(event)
+
+    def _mourn(self) -> None:
+        """The process has ended: what that means for its work."""
+        events: list[WorkEvent] = []
+        with self._change:
+            process, self.process = self.process, None
+            batch = self.batch
+            if batch is not None:
+                batch.close()
+            was_ready = self.state == "ready"
+            self._starts = 0 if was_ready else self._starts + 1
+            if batch is not None and batch.is_sent:
+                events += [WorkEvent("lost", job, text=self._why(process)) for job in sorted(batch.left)]
+                self.batch = None
+            if self.state == "broken" or self._starts >= STARTS:
+                self.state = "broken"
+                events.append(WorkEvent("broken", code=MODEL, text=self._why(process)))
+                if self.batch is not None:
+                    text = f"the engine does not start: {self._why(process)}"
+                    jobs = sorted(self.batch.left)
+                    events += [WorkEvent("failed", job, code=MODEL, text=text) for job in jobs]
+                    self.batch = None
+            else:
+                self.state = "starting"
+            self._change.notify_all()
+            if self._is_muted or self._is_leaving:
+                events = [event for event in events if event.kind == "lost" and not self._is_muted]
+        for event in events:
+            self._tell(event)
+
+    def _why(self, process: subprocess.Popen[bytes] | None) -> str:
+        if self._last_words and (process is None or self.state == "broken"):
+            return self._last_words[-1]
+        code = None if process is None else process.returncode
+        words = f": {self._last_words[-1]}" if self._last_words else ""
+        return f"the engine's process ended (exit code {code}){words}"
+
+    def _rest(self) -> None:
+        """Before the next start; a job that waits makes it short."""
+        wait = min(LATE, SOON * 2 ** min(self._short_lives - 1, 10)) if self._short_lives else 0.0
+        deadline = time.monotonic() + (BROKEN if self.state == "broken" else wait)
+        with self._change:
+            while not (self._is_leaving or self._is_awaited) and (left := deadline - time.monotonic()) > 0:
+                self._change.wait(left)
+
+    def _overhear(self, process: subprocess.Popen[bytes]) -> None:
+        """Standard error, into the log."""
+        assert process.stderr is not None
+        for words in lines(process.stderr.fileno()):
+            text = words.decode(errors="replace").rstrip()
+            if text:
+                self._last_words.append(text)
+                log.warning("worker: %s", text[:500])
+
+    def _send_batch(self) -> None:
+        assert self.batch is not None
+        self.batch.is_sent = True
+        self._say(self.batch.words())
+
+    def _say(self, words: dict[str, object]) -> None:
+        """A pipe that is broken shows at its other end: the process is dead, and that is seen there."""
+        if self.process is None or self.process.stdin is None:
+            return
+        left = memoryview(json.dumps(words).encode() + b"\n")
+        with suppress(OSError, ValueError):
+            while left:
+                left = left[self.process.stdin.write(left) :]
+
+    def _ended(self, job: str) -> None:
+        if self.batch is None:
+            return
+        self.batch.left.discard(job)
+        if not self.batch.left:
+            self.batch.close()
+            self.batch = None
+        self._change.notify_all()
+
+    def _end_later(self, batch: _Batch, job: str) -> None:
+        """A process that does not notice in time is ended."""
+
+        def look() -> None:
+            with self._change:
+                if self.batch is batch and job in batch.left and self.process is not None:
+                    log.warning(
+                        "job %s: cancelled %g s ago, still running; its process is ended", job, STUBBORN
+                    )
+                    self.process.kill()
+
+        timer = threading.Timer(STUBBORN, look)
+        timer.daemon = True
+        batch.timers.append(timer)
+        timer.start()
