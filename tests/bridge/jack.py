@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,7 +27,7 @@ class Jack:
     """jackd under a name nobody else has; `run` runs one of its tools."""
 
     def __init__(self) -> None:
-        self.name = f"stemwright-{uuid.uuid4().hex[:8]}"
+        self.name = f"stemwright-{os.getpid()}"  # one for all tests of a run: JACK knows eight names
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -37,13 +36,26 @@ class Jack:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        until(lambda: self.run("jack_lsp").returncode == 0, "jackd answers")
+        try:
+            until(lambda: self.run("jack_lsp").returncode == 0, "jackd answers")
+        except AssertionError:
+            self.kill()
+            raise
 
     def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
+        """As a crash would end it. It must be started again before the end: a name that died is taken."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def stop(self) -> None:
+        if self.process is None:
+            self.start()
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(DEADLINE)
+        self.process = None
 
     def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
         environment = {**os.environ, "JACK_NO_START_SERVER": "1", "JACK_DEFAULT_SERVER": self.name}
@@ -69,8 +81,8 @@ def jack_server(patch: pytest.MonkeyPatch) -> Iterator[Jack]:
     jack = Jack()
     patch.setenv("JACK_DEFAULT_SERVER", jack.name)
     patch.setenv("JACK_NO_START_SERVER", "1")
+    jack.start()
     try:
-        jack.start()
         yield jack
     finally:
-        jack.kill()
+        jack.stop()
