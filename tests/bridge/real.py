@@ -150,30 +150,26 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-@contextmanager
-def jack(name: str) -> Iterator[None]:
-    """A JACK server of that name without a sound card."""
-    words = ["--no-realtime", "-d", "dummy", "-r", "44100", "-p", "1024"]
-    with Child(["jackd", "-n", name, *words]) as server:
-        waiting = ["jack_wait", "-s", name, "-w", "-t", "20"]
-        subprocess.run(waiting, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True, timeout=30)
-        assert server.lines  # "jackdmp 1.9 …"
-        yield
+def taken_ports() -> set[int]:
+    """UDP ports that somebody has, on Linux; trying to bind them could take one from who wants it."""
+    rows = [line.split() for line in Path("/proc/net/udp").read_text().splitlines()[1:]]
+    return {int(row[1].rpartition(":")[2], 16) for row in rows}
 
 
 class SonicPi:
     """Sonic Pi's whole server without its window, whose part this plays: gives it code, reads its log.
 
-    ports  seven: where it takes cues, where it takes code, scsynth's, and four of its other parts
+    ports  seven: where it takes cues, where it takes code, of scsynth, of Erlang, and three more of its parts
     """
 
     def __init__(self, folder: Path, ports: Sequence[int], environment: Mapping[str, str]) -> None:
-        cues, self._spider, self._scsynth, *rest = ports
+        self._cues, self._spider, self._scsynth, self._erlang, *rest = ports
         self._window = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._window.bind(("127.0.0.1", 0))
         self._window.settimeout(0.25)
         own = self._window.getsockname()[1]
-        words = [str(port) for port in (self._spider, own, self._scsynth, self._scsynth, cues, *rest)]
+        sound = [self._scsynth, self._scsynth]  # where it listens, and where it is spoken to
+        words = [str(port) for port in (self._spider, own, *sound, self._cues, self._erlang, *rest)]
         own_places = {"SONIC_PI_HOME": str(folder), "TMPDIR": str(folder)}
         self.server = Child(["ruby", str(SONIC_PI), "-u", *words], {**environment, **own_places})
         self.log: list[str] = []  # what code has put, and its errors
@@ -191,8 +187,12 @@ class SonicPi:
             Path(f"/dev/shm/SuperColliderServer_{self._scsynth}").unlink()
 
     def boot(self, seconds: float = PATIENCE) -> None:
-        """Until the server answers its window; then cues from this machine are let in."""
+        """Until all of it listens and it answers its window; then cues from this machine are let in."""
         self.server.wait_for("successfully booted", seconds)
+        end = time.monotonic() + seconds
+        while not {self._cues, self._erlang} <= taken_ports():  # Erlang does not say when it is there
+            assert time.monotonic() < end, f"Erlang did not come; {self.server.told()}"
+            time.sleep(0.05)
         self._tell("/ping", 1)
         self._until("/ack", seconds)
         self._tell("/cue-port-start")

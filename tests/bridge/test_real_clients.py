@@ -4,7 +4,6 @@ Each client runs the same small session in its own language (clients/): a stem i
 request is wrong, a long job is cancelled. What it heard is compared with the transcript of that session.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import soundfile
 
 from stemwright.bridge import messages as say
 from stemwright.bridge.messages import Message
+from tests.bridge.jack import Jack
 from tests.bridge.real import (
     CLIENTS,
     ROOT,
@@ -23,7 +23,6 @@ from tests.bridge.real import (
     SonicPi,
     answers_ping,
     free_ports,
-    jack,
     needs,
     running_server,
 )
@@ -71,11 +70,12 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 
 
 @pytest.fixture(scope="module")
-def sound() -> Iterator[str]:
-    """Name of a JACK server without a sound card."""
-    name = f"stemwright-{os.getpid()}"
-    with jack(name):
-        yield name
+def sound() -> Iterator[dict[str, str]]:
+    """What leads a client to a JACK server without a sound card."""
+    server = Jack()
+    server.start()
+    yield {"JACK_DEFAULT_SERVER": server.name}
+    server.stop()
 
 
 def session(name: str, first: Message, *, hears_done: bool = True) -> list[Message]:
@@ -151,18 +151,18 @@ def test_pd_holds_a_session_through_netsend(studio: Studio) -> None:
     check(studio, from_pd(client.lines), session("pd", PONG))
 
 
-@needs("chuck", "jackd", "jack_wait")
-def test_chuck_holds_a_session_with_a_port_for_the_answers(studio: Studio, sound: str) -> None:
-    environment = {**studio.environment(*free_ports(1)), "JACK_DEFAULT_SERVER": sound}
+@needs("chuck", "jackd", "jack_lsp")
+def test_chuck_holds_a_session_with_a_port_for_the_answers(studio: Studio, sound: dict[str, str]) -> None:
+    environment = {**studio.environment(*free_ports(1)), **sound}
     with Child(["chuck", str(CLIENTS / "chuck.ck")], environment) as client:
         assert client.ended() == 0, client.told()
     check(studio, from_columns(client.lines), session("chuck", NOTIFIED))
 
 
-@needs(SONIC_PI, "ruby", "erl", "scsynth", "jackd", "jack_wait", "ps")
-def test_sonic_pi_holds_a_session_through_cues(studio: Studio, sound: str, tmp_path: Path) -> None:
+@needs(SONIC_PI, "ruby", "erl", "scsynth", "jackd", "jack_lsp", "ps")
+def test_sonic_pi_holds_a_session_through_cues(studio: Studio, sound: dict[str, str], tmp_path: Path) -> None:
     ports = free_ports(7)
-    environment = {**studio.environment(ports[0]), "JACK_DEFAULT_SERVER": sound}
+    environment = {**studio.environment(ports[0]), **sound}
     with SonicPi(tmp_path, ports, environment) as sonic_pi:
         sonic_pi.boot()
         log = sonic_pi.run((CLIENTS / "sonic_pi.rb").read_text())
