@@ -116,7 +116,7 @@ class Deck:
             self.offset = self._offset_by_clock(latency)
 
     def _delay_told(self) -> float | None:
-        _, rows = self.delays.read_last(self.delays.capacity)
+        _, rows = self.delays.read_since(0)
         if len(rows) < ENOUGH:
             return None
         return sane(float(np.median(rows)), 0.0)

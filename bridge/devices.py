@@ -71,6 +71,49 @@ def _listed(devices: list[Device]) -> str:
     return ", ".join(f"{device.number} {device.name} ({device.system})" for device in devices)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What to open: devices (None: absent), channels, and Hz."""
+
+    source: Device | None
+    sink: Device | None
+    inputs: int
+    outputs: int
+    rate: int  # of the timeline, which is the input's if there is one
+    output_rate: int
+    is_duplex: bool  # one stream for both: they have one clock
+
+    def __str__(self) -> str:
+        parts = []
+        if self.source:
+            parts.append(f"input {self.source.name} ({self.inputs} ch, {self.rate} Hz)")
+        if self.sink:
+            parts.append(f"output {self.sink.name} ({self.outputs} ch, {self.output_rate} Hz)")
+        return ", ".join(parts)
+
+
+def chosen(devices: list[Device], settings: dict[str, Any]) -> Choice:
+    """By settings {input, output, rate, channels}; NoAudio says what there is instead."""
+    if not devices:
+        raise NoAudio(NO_DEVICES)
+    source = None if settings["input"] is None else choose(devices, settings["input"], "input")
+    sink = None if settings["output"] is None else choose(devices, settings["output"], "output")
+    if source is None and sink is None:
+        raise NoAudio("neither an input nor an output is named")
+    is_duplex = bool(
+        source and sink and (source.number == sink.number or source.system == sink.system == JACK)
+    )
+    own_rate = source.rate if source else sink.rate if sink else 0
+    rate = settings["rate"] or own_rate
+    inputs = 0 if source is None else settings["channels"] or min(2, source.inputs)
+    if source and inputs > source.inputs:
+        raise NoAudio(
+            f"{source.name} has {source.inputs} inputs, {inputs} are asked for; ask for fewer channels"
+        )
+    output_rate = rate if sink is None or source is None or is_duplex else sink.rate
+    return Choice(source, sink, inputs, min(2, sink.outputs) if sink else 0, rate, output_rate, is_duplex)
+
+
 def portaudio() -> Any:
     """The sounddevice package, whose import opens PortAudio."""
     try:

@@ -85,7 +85,7 @@ class Live:
             "input": input, "output": output, "rate": rate, "channels": channels, "latency": latency,
         }  # fmt: skip
         self._seconds = seconds
-        self._ring: Ring | None = None
+        self._input: tuple[Ring, int] | None = None  # what is kept of it, and its rate
         self._times: Times | None = None
         self._rates = (0, 0)  # of the timeline and of the output
         self._outputs = 0  # channels
@@ -117,12 +117,12 @@ class Live:
 
     def last(self, seconds: float) -> Heard:
         """The newest sound; BadMessage(no_audio) when not so much was heard since the device came."""
-        ring = self._heard()
-        frames = max(1, round(seconds * self._rates[0]))
+        ring, rate = self._heard()
+        frames = max(1, round(seconds * rate))
         while True:
             end = ring.written
             try:
-                return self._copied(ring, end - frames, end)
+                return self._copied(ring, rate, end - frames, end)
             except Overrun:
                 continue  # the copy was slower than the spare second
 
@@ -132,18 +132,18 @@ class Live:
         An end that is just about to be heard is waited for: a bar line is known before its sound has come
         through the device.
         """
-        ring = self._heard()
+        ring, rate = self._heard()
         if begin >= end:
             raise BadMessage(BAD_ARGS, f"frames {begin} to {end} are none")
         deadline = time.monotonic() + LONGEST_WAIT
         with self._changed:
-            while ring.written < end <= ring.written + LONGEST_WAIT * self._rates[0] and self.state == "on":
+            while ring.written < end <= ring.written + LONGEST_WAIT * rate and self.state == "on":
                 if not self._changed.wait(deadline - time.monotonic()):
                     break
         if end > ring.written:
             raise BadMessage(NO_AUDIO, f"frame {end} is not heard yet; the input is at {ring.written}")
         try:
-            return self._copied(ring, begin, end)
+            return self._copied(ring, rate, begin, end)
         except Overrun as error:
             raise BadMessage(NO_AUDIO, f"{self._kept()}; frame {begin} is older") from error
 
@@ -161,21 +161,21 @@ class Live:
             raise BadMessage(NO_AUDIO, "nothing was heard yet")
         return moment
 
-    def _heard(self) -> Ring:
+    def _heard(self) -> tuple[Ring, int]:
+        """(ring, its rate in Hz), which belong together"""
         if self._settings["input"] is None:
             raise BadMessage(NO_AUDIO, "no live input is open; start with: stemwright serve --input DEVICE")
-        if self._ring is None:
+        if self._input is None:
             raise BadMessage(NO_AUDIO, "nothing was heard yet")
-        return self._ring
+        return self._input
 
     def _kept(self) -> str:
         return f"the last {self._seconds:g} s of the input are kept"
 
-    def _copied(self, ring: Ring, begin: int, end: int) -> Heard:
-        rate = self._rates[0]
+    def _copied(self, ring: Ring, rate: int, begin: int, end: int) -> Heard:
         if end - begin > self._seconds * rate:
             raise BadMessage(NO_AUDIO, f"{self._kept()}, {(end - begin) / rate:.2f} s are asked for")
-        broken = max((frame for frame in self._breaks if frame < end), default=ring.first)
+        broken = max([ring.first, *(frame for frame in self._breaks if frame < end)])
         if begin < broken:
             why = "since the device came back" if broken > ring.first else "so far"
             raise BadMessage(
@@ -230,14 +230,15 @@ class Live:
 
     def _take_packet(self, kind: bytes, content: bytes) -> bool:
         """Keep what it brings; → whether it says that the devices are open."""
-        if kind == b"A" and self._ring is not None:
+        if kind == b"A" and self._input is not None:
+            ring, _ = self._input
             (first,) = FIRST_FRAME.unpack_from(content)
             samples = np.frombuffer(content, "<f4", offset=FIRST_FRAME.size)
-            self._append(self._ring, first, samples.reshape(-1, self._ring.width))
+            self._append(ring, first, samples.reshape(-1, ring.width))
         elif kind == b"T" and self._times is not None:
             for frame, monotonic in np.frombuffer(content, "<f8").reshape(-1, 2):
                 self._times.add(int(frame), float(monotonic), self._take)
-                if self._ring is None:
+                if self._input is None:
                     self._now = int(frame)
         elif kind == b"J":
             news: dict[str, Any] = json.loads(content)
@@ -263,8 +264,9 @@ class Live:
         rate, output_rate = news["rates"]
         if self._times is None or self._times.rate != rate:
             self._times = Times(rate, round(ROWS * (self._seconds + SPARE)))
-        if inputs and (self._ring is None or self._ring.width != inputs or self._rates[0] != rate):
-            self._ring = Ring(round((self._seconds + SPARE) * rate), inputs, first=self._now)
+        kept = self._input
+        if inputs and (kept is None or kept[0].width != inputs or kept[1] != rate):
+            self._input = Ring(round((self._seconds + SPARE) * rate), inputs, first=self._now), rate
         self._rates = (rate, output_rate)
         self._breaks = [*self._breaks[-BREAKS:], self._now]
         self._take += 1

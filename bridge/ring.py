@@ -7,6 +7,7 @@ afterwards; what was overwritten meanwhile it throws away.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -68,12 +69,10 @@ class Ring:
 
     def read(self, begin: int, end: int) -> Rows:
         """A copy of rows [begin, end), all written by now; Overrun when the first are gone."""
-        if not self.first <= begin <= end <= self.written:
-            raise ValueError(
-                f"rows {begin} to {end} are asked for, {self.first} to {self.written} were written"
-            )
         if begin < self.oldest:
             raise Overrun(begin, self.oldest)
+        if not begin <= end <= self.written:
+            raise ValueError(f"rows {begin} to {end} are asked for, of {self.written} written")
         copy = np.empty((end - begin, self.width), self._rows.dtype)
         at = begin % self.capacity
         until_wrap = min(end - begin, self.capacity - at)
@@ -83,15 +82,14 @@ class Ring:
             raise Overrun(begin, self.oldest)
         return copy
 
-    def read_last(self, count: int) -> tuple[int, Rows]:
-        """(the number of the first, rows) of the newest `count`, or as many as there are."""
+    def read_since(self, begin: int) -> tuple[int, Rows]:
+        """(the newest row's number + 1, rows) from `begin` on, or from the oldest that is still there."""
         while True:
             end = self.written
-            begin = max(end - count, self.oldest)
-            try:
-                return begin, self.read(begin, end)
-            except Overrun:
-                continue  # the writer went round meanwhile: a slow reader of a small ring
+            first = max(begin, self.oldest)
+            if first <= end:
+                with contextlib.suppress(Overrun):  # the writer came round meanwhile
+                    return end, self.read(first, end)
 
 
 class Times:
@@ -114,7 +112,7 @@ class Times:
 
     def monotonic_at(self, frame: float) -> float | None:
         """When `frame` was heard, or will be; None before anything was."""
-        _, table = self._rows.read_last(self._rows.capacity)
+        _, table = self._rows.read_since(0)
         if not len(table):
             return None
         nearest = int(np.abs(table[:, 0] - frame).argmin())
@@ -122,7 +120,7 @@ class Times:
 
     def frame_at(self, monotonic: float) -> float | None:
         """The frame heard then, as a fraction; None before anything was."""
-        _, table = self._rows.read_last(self._rows.capacity)
+        _, table = self._rows.read_since(0)
         if not len(table):
             return None
         nearest = int(np.abs(table[:, 1] - monotonic).argmin())

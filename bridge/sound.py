@@ -2,7 +2,7 @@
 
 PortAudio lists the devices once a process, writes to the terminal, can hang for ever when a device is closed
 that went away (it does when JACK's server ends), and a callback in Python waits for every other thread of
-its process. So it lives in a process of its own, which its parent (`live.py`) can end and start again.
+its process. So it lives in a process of its own, which `soundprocess.py` can end and start again.
 
 Both pipes carry packets: one byte of kind, four of length, the content.
     from the parent   J settings, once · P a clip: JSON length, JSON, samples · S stop playing · end of file
@@ -27,16 +27,14 @@ import numpy as np
 
 from stemwright.bridge.deck import Deck
 from stemwright.bridge.devices import (
-    JACK,
-    NO_DEVICES,
-    choose,
+    Choice,
+    chosen,
     label,
     listed_devices,
     portaudio,
 )
 from stemwright.bridge.errors import NoAudio
 from stemwright.bridge.playback import Clip
-from stemwright.bridge.ring import Overrun, Ring
 
 HEAD = struct.Struct("<cI")
 FIRST_FRAME = struct.Struct("<q")
@@ -80,101 +78,77 @@ class Streams:
 
     deck: Deck
     streams: tuple[Any, ...]
-    is_duplex: bool
-    words: str  # for people
+    choice: Choice
     finished: threading.Event
 
     def alive(self) -> bool:
-        return not self.finished.is_set() and all(stream.active for stream in self.streams)
+        try:
+            return not self.finished.is_set() and all(stream.active for stream in self.streams)
+        except Exception:  # PortAudioError: the stream is no more
+            return False
 
 
-def opened(sounddevice: Any, settings: dict[str, Any]) -> Streams:
-    """The streams of settings {input, output, rate, channels, first}, started."""
-    devices = listed_devices(sounddevice)
-    if not devices:
-        raise NoAudio(NO_DEVICES)
-    source = None if settings["input"] is None else choose(devices, settings["input"], "input")
-    sink = None if settings["output"] is None else choose(devices, settings["output"], "output")
-    inputs = 0 if source is None else _channels(source.inputs, settings["channels"] or min(2, source.inputs))
-    outputs = 0 if sink is None else min(2, sink.outputs)
-    is_duplex = (
-        source is not None
-        and sink is not None
-        and (source.number == sink.number or source.system == sink.system == JACK)
+def opened(sounddevice: Any, choice: Choice, first: int) -> Streams:
+    """The streams, started; frames are counted from `first` on."""
+    deck = Deck(
+        inputs=choice.inputs, outputs=choice.outputs, rates=(choice.rate, choice.output_rate), first=first
     )
-    timeline = source or sink
-    if timeline is None:
-        raise NoAudio("neither an input nor an output is named")
-    rate = settings["rate"] or timeline.rate
-    output_rate = rate if sink is None or is_duplex or sink == timeline else settings["rate"] or sink.rate
-    deck = Deck(inputs=inputs, outputs=outputs, rates=(rate, output_rate), first=settings["first"])
     finished = threading.Event()
-    common = {"dtype": "float32", "finished_callback": finished.set}
-    streams: list[Any] = []
     try:
-        if is_duplex and source and sink:
-            streams.append(
-                sounddevice.RawStream(
-                    device=(source.number, sink.number), channels=(inputs, outputs), samplerate=rate,
-                    callback=deck.both, **common,
-                )
-            )  # fmt: skip
-        else:
-            if source:
-                streams.append(
-                    sounddevice.RawInputStream(
-                        device=source.number, channels=inputs, samplerate=rate, callback=deck.hear, **common
-                    )
-                )
-            if sink:
-                streams.append(
-                    sounddevice.RawOutputStream(
-                        device=sink.number, channels=outputs, samplerate=output_rate, callback=deck.play,
-                        **common,
-                    )
-                )  # fmt: skip
+        streams = _streams(sounddevice, choice, deck, finished)
         for stream in streams:
             stream.start()
     except (sounddevice.PortAudioError, ValueError) as error:
-        named = " and ".join(dict.fromkeys(label(device) for device in (source, sink) if device))
+        devices = [device for device in (choice.source, choice.sink) if device]
+        named = " and ".join(dict.fromkeys(f"{label(device)} ({device.rate} Hz)" for device in devices))
         raise NoAudio(
-            f"{named} cannot be opened at {rate} Hz: {error}. Its own rate is {timeline.rate} Hz."
+            f"{named} cannot be opened at {choice.rate} Hz: {error}; leave the rate out, or see --list-audio"
         ) from error
-    words = ", ".join(
-        f"{side} {device.name} ({channels} channels, {hertz} Hz)"
-        for side, device, channels, hertz in (
-            ("input", source, inputs, rate),
-            ("output", sink, outputs, output_rate),
+    return Streams(deck, tuple(streams), choice, finished)
+
+
+def _streams(sounddevice: Any, choice: Choice, deck: Deck, finished: threading.Event) -> list[Any]:
+    common = {"dtype": "float32", "finished_callback": finished.set}
+    source, sink = choice.source, choice.sink
+    if choice.is_duplex and source and sink:
+        stream = sounddevice.RawStream(
+            device=(source.number, sink.number),
+            channels=(choice.inputs, choice.outputs),
+            samplerate=choice.rate,
+            callback=deck.both,
+            **common,
         )
-        if device
-    )
-    return Streams(deck, tuple(streams), is_duplex, words, finished)
-
-
-def _channels(most: int, wanted: int) -> int:
-    if wanted > most:
-        raise NoAudio(f"the input has {most} channels, {wanted} are asked for; ask for {most} or fewer")
-    return wanted
+        return [stream]
+    streams = []
+    if source:
+        common |= {"device": source.number, "channels": choice.inputs, "samplerate": choice.rate}
+        streams.append(sounddevice.RawInputStream(callback=deck.hear, **common))
+    if sink:
+        common |= {"device": sink.number, "channels": choice.outputs, "samplerate": choice.output_rate}
+        streams.append(sounddevice.RawOutputStream(callback=deck.play, **common))
+    return streams
 
 
 class Sender:
-    """Hands what the callbacks gather to the parent, from the process's main thread."""
+    """Hands what the callbacks gather to the parent, from the process's main thread.
+
+    A parent that sleeps longer than the deck keeps loses what came first; the frames' numbers tell it.
+    """
 
     def __init__(self, pipe: IO[bytes], deck: Deck) -> None:
         self._pipe, self._deck = pipe, deck
-        self._heard = deck.heard.written
+        self._heard = deck.heard.first
         self._rows = 0
         self._was_busy = False
         self._overflows = 0
 
     def step(self) -> None:
         deck = self._deck
-        rows = self._gathered(deck.times.rows, self._rows)
-        if len(rows[1]):
-            send(self._pipe, b"T", np.ascontiguousarray(rows[1][:, :2], "<f8").tobytes())
-        self._rows = rows[0]
+        self._rows, rows = deck.times.rows.read_since(self._rows)
+        if len(rows):
+            send(self._pipe, b"T", np.ascontiguousarray(rows[:, :2], "<f8").tobytes())
         if deck.inputs:
-            self._heard, samples = self._gathered(deck.heard, self._heard)
+            self._heard, samples = deck.heard.read_since(self._heard)
             if len(samples):
                 first = FIRST_FRAME.pack(self._heard - len(samples))
                 send(self._pipe, b"A", first, samples.astype("<f4", copy=False).tobytes())
@@ -185,16 +159,6 @@ class Sender:
 
     def news(self, content: dict[str, Any]) -> None:
         send(self._pipe, b"J", json.dumps(content).encode())
-
-    @staticmethod
-    def _gathered(ring: Ring, begin: int) -> tuple[int, Any]:
-        """(where to go on, rows since `begin`); a parent that slept too long loses the first of them."""
-        while True:
-            end = ring.written
-            try:
-                return end, ring.read(max(begin, ring.oldest), end)
-            except Overrun:
-                continue
 
 
 def obey(pipe: IO[bytes], deck: Deck, ended: threading.Event) -> None:
@@ -224,27 +188,25 @@ def watch(streams: Streams, sender: Sender, latency: float | None, ended: thread
         if now - called > SILENT:
             return f"the device was silent for {SILENT:g} s"
         if now - aligned > ALIGN or deck.offset is None:
-            deck.align(latency, streams.is_duplex)
+            deck.align(latency, streams.choice.is_duplex)
             aligned = now
     return ""
 
 
 def run(orders: IO[bytes], answers: IO[bytes]) -> None:
-    """Open, send, play, until told to end or the device is gone."""
+    """Open, send, play, until told to end or the device is gone; NoAudio when it cannot begin."""
     packet = receive(orders)
     if packet is None:
         return
     settings = json.loads(packet[1])
-    try:
-        streams = opened(portaudio(), settings)
-    except NoAudio as error:
-        send(answers, b"J", json.dumps({"refused": str(error)}).encode())
-        return
+    sounddevice = portaudio()
+    choice = chosen(listed_devices(sounddevice), settings)
+    streams = opened(sounddevice, choice, settings["first"])
     deck = streams.deck
     sender = Sender(answers, deck)
     sender.news(
         {
-            "opened": streams.words,
+            "opened": str(choice),
             "rates": [deck.timeline_rate, deck.output_rate],
             "channels": [deck.inputs, deck.outputs],
         }
@@ -282,16 +244,20 @@ def main() -> None:
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     sys.setswitchinterval(0.001)
-    with contextlib.suppress(OSError):
+    try:
         if sys.argv[1:] == ["list"]:
-            try:
-                found = {"devices": [asdict(device) for device in listed_devices(portaudio())]}
-            except NoAudio as error:
-                found = {"refused": str(error)}  # type: ignore[dict-item]
-            send(answers, b"J", json.dumps(found).encode())
+            rows = [asdict(device) for device in listed_devices(portaudio())]
+            send(answers, b"J", json.dumps({"devices": rows}).encode())
         else:
             run(sys.stdin.buffer, answers)
-    os._exit(0)  # PortAudio's own goodbye may hang
+    except BrokenPipeError:
+        pass  # the parent is gone
+    except Exception as error:
+        why = str(error) if isinstance(error, NoAudio) else f"{type(error).__name__}: {error}"
+        with contextlib.suppress(OSError):
+            send(answers, b"J", json.dumps({"refused": why}).encode())
+    finally:
+        os._exit(0)  # PortAudio's own goodbye may hang
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def _started(task: str) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"},
         creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
     )
 
@@ -117,15 +117,16 @@ class SoundProcess:
 
     def _keep(self) -> None:
         """A process as long as we run; a new one when it ended."""
-        while not self._stopping.is_set():
-            why = self._one()
-            if not self._tried.is_set():
-                self._refused = why
-                break
-            if not self._stopping.is_set():
-                self._set(f"lost: {why}")
-            self._stopping.wait(AGAIN)
-        self._tried.set()
+        try:
+            while not self._stopping.is_set():
+                self._refused = self._one()
+                if not self._tried.is_set():
+                    break
+                if not self._stopping.is_set():
+                    self._set(f"lost: {self._refused}")
+                self._stopping.wait(AGAIN)
+        finally:
+            self._tried.set()
 
     def _one(self) -> str:
         """A process from its start to its end; → why it ended."""
@@ -140,14 +141,16 @@ class SoundProcess:
         writer = threading.Thread(target=_write, args=(process, orders), name="live orders", daemon=True)
         writer.start()
         why = ""
-        while (packet := receive(process.stdout)) is not None:
-            self._called = time.monotonic()
-            why = self._taken(*packet) or why
-        is_late = time.monotonic() - self._called > self._patience
-        self._end(process)
-        writer.join()
-        process.stdout.close()
-        self._process = None
+        try:
+            while (packet := receive(process.stdout)) is not None:
+                self._called = time.monotonic()
+                why = self._taken(*packet) or why
+        finally:
+            is_late = time.monotonic() - self._called > self._patience
+            self._end(process)
+            writer.join()
+            process.stdout.close()
+            self._process = None
         return why or ("the sound system does not answer" if is_late else _died(process.returncode))
 
     def _taken(self, kind: bytes, content: bytes) -> str:
