@@ -49,7 +49,7 @@ class Midi:
     ) -> None:
         self.clock = Clock(map.beats_per_bar)
         self.state = "off"  # "on: …" with the ports, "none: …" or "lost: …" with the reason
-        self.dropped = 0
+        self.dropped = 0  # messages that came while too many waited
         self._map, self._do, self._on_state = map, do, on_state
         self._save_to = save_to or map.path
         ports = map.ports

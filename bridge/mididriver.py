@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from stemwright.bridge.midiports import Lost, NoMidi, Ports, RtMidi
 
 WAITING = 4096  # messages on their way out; more are dropped and counted
+PATIENCE = 3.0  # seconds the process has to close its ports
 JACK_IS_GONE = (b"JackSocketClientChannel", b"Server is not running")  # what its library prints then
 
 Heard = Callable[[float, str, bytes], None]  # (monotonic seconds of arrival, port, message)
@@ -86,7 +87,7 @@ class ProcessDriver:
                     process.stdin.close()
         if process is not None:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(3)
+                process.wait(PATIENCE)
             process.kill()
         if self._thread is not None:
             self._thread.join()
@@ -175,7 +176,8 @@ class _Outlet:
 
 def main(settings: dict[str, Any]) -> None:
     """The process: look for MIDI until there is some, keep its ports until it goes, or the server does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to act on
+    for stop in (signal.SIGINT, signal.SIGTERM):  # the server's to act on: it puts the lights out first
+        signal.signal(stop, signal.SIG_IGN)
     done, gone, outlet = threading.Event(), threading.Event(), _Outlet()
     _watch_complaints(gone)
     ports: list[Ports] = []
@@ -200,7 +202,8 @@ def main(settings: dict[str, Any]) -> None:
         except Lost as error:
             _told(outlet, state, f"lost: {error}; looking for it again")
             break
-        state = _told(outlet, state, ports[0].state())
+        lost = f"; {outlet.dropped} messages came too fast and were dropped" if outlet.dropped else ""
+        state = _told(outlet, state, ports[0].state() + lost)
         _wait(settings["look"], done, gone)
     if done.is_set() and not gone.is_set():
         for each in ports:
@@ -232,6 +235,8 @@ def _obey(done: threading.Event, ports: list[Ports]) -> None:
             for each in ports:
                 each.send(data)
     done.set()
+    time.sleep(PATIENCE)
+    os._exit(1)  # the main thread hangs in a driver
 
 
 def _watch_complaints(gone: threading.Event) -> None:

@@ -486,6 +486,10 @@ def test_through_jack_notes_controllers_and_programs_act_and_lights_come_back(
             until(lambda: b"\x99\x24\x40" in player.got, "the running light")
             real.midi.feedback(None, say.Finished("a", 1.0))
             until(lambda: player.got[-2:] == [b"\x99\x24\x7f", b"\x99\x24\x00"], "done, then dark")
+            real.midi.follow("b", first)
+            until(lambda: player.got[-1] == b"\x99\x24\x01", "queued")
+            real.midi.stop()
+            until(lambda: player.got[-1] == b"\x99\x24\x00", "dark at the end")
 
 
 def test_through_jack_a_clock_of_120_gives_its_tempo_and_bars(jack: Jack, tmp_path: Path) -> None:
