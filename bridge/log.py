@@ -15,8 +15,8 @@ from stemwright.engine.commands.show import one_line
 BURST = 20  # lines of one kind that are written at once …
 EVERY = 1.0  # … and then one a second, with the count of those between
 WORDS: dict[str, str] = {
-    "listening": "listening on {host} port {port} (UDP and TCP), OSCQuery {query}; stop with Ctrl-C",
-    "state": "{state}: {model} {device}",
+    "listening": "listening on {host} port {port} (UDP and TCP), OSCQuery {query}",
+    "state": "{text}",
     "accepted": "{job}: accepted from {client}",
     "finished": "{job}: done in {seconds:.2f} s, {results} in {folder}",
     "cancelled": "{job}: cancelled",

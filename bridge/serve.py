@@ -54,6 +54,7 @@ class Settings:
     threads: int | None = None
     device: str = "auto"
     workers: int = 1
+    command: tuple[str, ...] | None = None  # what runs in place of an engine; for tests and benchmarks
     ray: str | None = None
     presets: tuple[Path, ...] = ()
     input: str | None = None
@@ -99,6 +100,7 @@ class Running:
 
     queue: Queue
     server: Server
+    host: str
     http_port: int | None
     live: Live | None
     midi: Midi | None
@@ -111,13 +113,14 @@ def start(settings: Settings, log: Log, stack: ExitStack) -> Running:
     known = presets((shipped(), *settings.presets), on_problem=lambda text: log.note("note", text=text))
     live = started_live(settings, stack)
     uploads = Uploads(spool.uploads)
-    inputs = Inputs((*settings.roots, spool.uploads, spool.captures), uploads, spool.captures, live)
+    roots = (*settings.roots, *filter(None, [settings.inbox]), spool.uploads, spool.captures)
+    inputs = Inputs(roots, uploads, spool.captures, live)
     listeners: list[Listener] = [journalist(log)]
     queue = Queue(
         spool,
         make_pool(settings),
         settle=inputs.settle,
-        on_event=lambda row, message: [listener(row, message) for listener in listeners],
+        on_event=lambda row, message: tell_all(listeners, row, message),
         limits=settings.limits,
     )
     desk = Desk(lambda error: log.note("note", text=f"an error of ours: {type(error).__name__}: {error}"))
@@ -146,7 +149,12 @@ def start(settings: Settings, log: Log, stack: ExitStack) -> Running:
     advertise(settings, server.port, http, stack, log)
     query = "off" if http is None else f"http://{settings.host}:{http}"
     log.note("listening", host=settings.host, port=server.port, query=query, spool=str(spool.root))
-    return Running(queue, server, http, live, midi)
+    return Running(queue, server, settings.host, http, live, midi)
+
+
+def tell_all(listeners: list[Listener], row: Row, message: Message) -> None:
+    for listener in listeners:
+        listener(row, message)
 
 
 def make_pool(settings: Settings) -> Pool:
@@ -270,12 +278,19 @@ def watch(running: Running, log: Log) -> None:
         now = running.queue.counts()
         if now.state != state:
             state = now.state
-            log.note("state", state=state, model=now.model, device=now.device)
+            log.note("state", state=state, model=now.model, device=now.device, text=standing(now, running))
         if running.live is not None and running.live.state != audio:
             audio = running.live.state
             log.note("audio", text=audio)
         log.status(status_line(now, running))
         time.sleep(REFRESH)
+
+
+def standing(now: Counts, running: Running) -> str:
+    """A change of state, for people."""
+    if now.state != "ready":
+        return now.state
+    return f"ready on {running.host} port {running.server.port}: {now.model} {now.device}; stop with Ctrl-C"
 
 
 def status_line(now: Counts, running: Running) -> str:
