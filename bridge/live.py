@@ -122,7 +122,7 @@ class Live:
         while True:
             end = ring.written
             try:
-                return self._copied(ring, rate, end - frames, end)
+                return self._copied(ring, rate, end - frames, end, is_newest=True)
             except Overrun:
                 continue  # the copy was slower than the spare second
 
@@ -172,10 +172,11 @@ class Live:
     def _kept(self) -> str:
         return f"the last {self._seconds:g} s of the input are kept"
 
-    def _copied(self, ring: Ring, rate: int, begin: int, end: int) -> Heard:
+    def _copied(self, ring: Ring, rate: int, begin: int, end: int, *, is_newest: bool = False) -> Heard:
+        """What was heard before the device went away is never the newest once it is back."""
         if end - begin > self._seconds * rate:
             raise BadMessage(NO_AUDIO, f"{self._kept()}, {(end - begin) / rate:.2f} s are asked for")
-        broken = max([ring.first, *(frame for frame in self._breaks if frame < end)])
+        broken = max([ring.first, *(frame for frame in self._breaks if frame < end + is_newest)])
         if begin < broken:
             why = "since the device came back" if broken > ring.first else "so far"
             raise BadMessage(

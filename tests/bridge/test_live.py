@@ -456,7 +456,8 @@ def test_stop_does_not_wait_for_a_sound_system_that_hangs(
 def test_sound_lost_between_the_processes_is_a_break_and_never_glued_over() -> None:
     """Packets made by hand, as a process would send them that could not keep everything."""
     live = Live(input="x", output=None, seconds=1)
-    live._take_packet(b"J", json.dumps({"opened": "x", "rates": [1000, 1000], "channels": [1, 0]}).encode())
+    opened = json.dumps({"opened": "x", "rates": [1000, 1000], "channels": [1, 0]}).encode()
+    live._take_packet(b"J", opened)
     for first in (0, 100, 250):
         live._take_packet(b"A", first.to_bytes(8, "little") + np.full(100, first + 1, "<f4").tobytes())
     assert live.now() == 350
@@ -464,6 +465,10 @@ def test_sound_lost_between_the_processes_is_a_break_and_never_glued_over() -> N
     assert (live.last(0.1).samples == 251).all()
     with pytest.raises(BadMessage, match=r"0\.10 s were heard since"):
         live.last(0.2)
+    live._take_packet(b"J", opened)
+    with pytest.raises(BadMessage, match=r"0\.00 s were heard since"):
+        live.last(0.1)  # it was heard before the device came back
+    assert live.span(250, 350).samples.shape == (1, 100)
 
 
 CARDS = [
