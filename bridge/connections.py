@@ -24,6 +24,7 @@ MOST_WAITING = 8 << 20  # bytes for one peer that does not read
 MOST_HELD = 64 << 20  # bytes of half-come frames of all connections; and of what waits to be sent
 PATIENCE = 30.0  # seconds that half a frame may rest, in or out
 READ_LEAST, READ_MOST = 16 << 10, 256 << 10  # bytes at a time
+GATHERED = 32 << 10  # bytes of answers that may go out together
 
 
 class Connection:
@@ -40,6 +41,7 @@ class Connection:
         self.is_lost = self.has_ended = False
         self._framing: Framing | None = None
         self._waiting = bytearray()
+        self._is_blocked = self._is_gathering = False
         self._lock = threading.Lock()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -61,7 +63,10 @@ class Connection:
         return self._framing is not None and not self._framing.held and not self._waiting
 
     def read(self) -> Iterator[bytes]:
-        """The packets that one reading completes; BadFrame where the stream is none of ours."""
+        """The packets that one reading completes; BadFrame where the stream is none of ours.
+
+        Answers given meanwhile go out together at the end: a call of the system costs more than they do.
+        """
         try:
             data = self.socket.recv(min(max(self.held, READ_LEAST), READ_MOST))
         except (BlockingIOError, InterruptedError):
@@ -72,37 +77,44 @@ class Connection:
             return
         if self._framing is None:
             self._framing = framing_of(data[0])
-        yield from self._framing.push(data)
+        self._is_gathering = True
+        try:
+            yield from self._framing.push(data)
+        finally:
+            self._is_gathering = False
+            self.flush()
 
     def send(self, packet: bytes) -> bool:
-        """Sends what goes at once and keeps the rest; False and lost if the peer does not keep up."""
+        """Sends what goes and keeps the rest; False and lost if the peer does not keep up."""
         framed = (self._framing or Lengths()).wrap(packet)
         with self._lock:
-            if self.is_lost or (self._waiting and len(self._waiting) + len(framed) > MOST_WAITING):
+            if self.is_lost or (self._is_blocked and len(self._waiting) + len(framed) > MOST_WAITING):
                 self.is_lost = True
                 return False
             if not self._waiting:
                 self.moved = time.monotonic()
-                framed = framed[self._sent(framed) :]
             self._waiting += framed
+            if not self._is_blocked and not (self._is_gathering and len(self._waiting) < GATHERED):
+                self._write()
             return not self.is_lost
 
     def flush(self) -> None:
         """Sends of what waits as much as goes."""
         with self._lock:
-            sent = self._sent(bytes(memoryview(self._waiting)[:READ_MOST]))
-            del self._waiting[:sent]
-        if sent:
-            self.moved = time.monotonic()
+            self._write()
 
-    def _sent(self, data: bytes) -> int:
-        try:
-            return self.socket.send(data)
-        except (BlockingIOError, InterruptedError):
-            return 0
-        except OSError:
-            self.is_lost = True
-            return 0
+    def _write(self) -> None:
+        while self._waiting:
+            try:
+                sent = self.socket.send(bytes(memoryview(self._waiting)[:READ_MOST]))
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:
+                self.is_lost = True
+                break
+            del self._waiting[:sent]
+            self.moved = time.monotonic()
+        self._is_blocked = bool(self._waiting)
 
 
 class Connections:
@@ -136,7 +148,7 @@ class Connections:
         connection = self._open.get(number)
         if connection is None:
             return False, False
-        if connection.waiting and self._total("waiting") > MOST_HELD:
+        if connection.waiting > GATHERED and self._total("waiting") > MOST_HELD:
             connection.is_lost = True
         is_sent = connection.send(packet)
         if is_sent and not connection.waiting:
@@ -154,7 +166,9 @@ class Connections:
         self._next_round = now + min(1.0, self._patience / 4)
         for number, connection in list(self._open.items()):
             if now - connection.moved > self._patience and not connection.is_at_rest:
-                self._few.say("idle", f"connection {number} was closed: half a frame rests", logging.INFO)
+                self._few.say(
+                    "idle", "connection %d was closed: half a frame rests", number, level=logging.INFO
+                )
                 connection.is_lost = True
                 self._settle(number)
         if self._listens_again is not None and now >= self._listens_again:
@@ -177,7 +191,7 @@ class Connections:
         except (BlockingIOError, InterruptedError, ConnectionError):
             return
         except OSError as error:  # no file descriptors are left: the listener would be ready for ever
-            self._few.say("accept", f"no connection can be taken now: {error}")
+            self._few.say("accept", "no connection can be taken now: %s", error)
             self._selector.unregister(self._listener)
             self._listens_again = time.monotonic() + 1
             return
@@ -191,7 +205,7 @@ class Connections:
         if len(self._open) >= MOST_CONNECTIONS:
             sock.close()
             self._counts.refused += 1
-            self._few.say("full", f"{peer} was refused: {MOST_CONNECTIONS} connections are open")
+            self._few.say("full", "%s was refused: %d connections are open", peer, MOST_CONNECTIONS)
             return
         connection = Connection(sock)
         self._selector.register(sock, selectors.EVENT_READ, partial(self._serve, connection, peer))
@@ -207,7 +221,7 @@ class Connections:
                 self._read(connection, peer)
         except BadFrame as bad:
             self._counts.refused += 1
-            self._few.say("frame", f"{peer} was closed: {bad}", logging.INFO)
+            self._few.say("frame", "%s was closed: %s", peer, bad, level=logging.INFO)
             connection.is_lost = True
         except OSError:
             connection.is_lost = True

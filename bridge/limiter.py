@@ -63,11 +63,12 @@ class FewLines:
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def say(self, kind: str, text: str, level: int = logging.WARNING, *, trace: bool = False) -> None:
-        """kind: one of the program's own words, never the sender's. trace: with the exception at hand"""
+    def say(self, kind: str, text: str, *values: object, level: int = logging.WARNING) -> None:
+        """kind: one of the program's own words, never the sender's. values: for the %s in text"""
         with self._lock:
             count = self._counts[kind] = self._counts.get(kind, 0) + 1
-        if count <= self._first:
-            self._log.log(level, "%s", text, exc_info=trace)
-        elif str(count).strip("0") == "1":
-            self._log.log(level, "%s (%d so far; the next line about it at %d)", text, count, count * 10)
+        if count > self._first:
+            if str(count).strip("0") != "1":
+                return
+            text, values = text + " (%d so far; the next line at %d)", (*values, count, count * 10)
+        self._log.log(level, text, *values, exc_info=level >= logging.ERROR)

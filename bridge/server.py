@@ -112,7 +112,7 @@ class Server:
             is_sent = self._send_udp(peer, packet) if peer.kind == "udp" else self._send_tcp(peer, packet)
         except Exception:
             is_sent = False
-            self._fault(f"an answer could not be written: {message!r:.200}")
+            self._fault("an answer could not be written: %.200r", message)
         with self._lock:
             if is_sent:
                 self.counts.sent += 1
@@ -132,7 +132,8 @@ class Server:
         try:
             self._udp.sendto(packet, (peer.host, peer.port))
         except OSError as error:
-            self._few.say("unsent", f"{len(packet)} bytes to {peer} were not sent: {error}", logging.INFO)
+            text = "%d bytes to %s were not sent: %s"
+            self._few.say("unsent", text, len(packet), peer, error, level=logging.INFO)
             return False
         return True
 
@@ -146,10 +147,10 @@ class Server:
         with suppress(OSError):  # it rings already, or all is closed
             self._bell.send(b"!")
 
-    def _fault(self, text: str) -> None:
+    def _fault(self, text: str, *values: object) -> None:
         with self._lock:
             self.counts.errors += 1
-        self._few.say("fault", text, logging.ERROR, trace=True)
+        self._few.say("fault", text, *values, level=logging.ERROR)
 
     # In the receiving thread
 
@@ -208,13 +209,13 @@ class Server:
         try:
             self._handle(incoming, peer)
         except Exception:
-            self._fault(f"a request of {peer} failed: {incoming.address}")
+            self._fault("a request of %s failed: %s", peer, incoming.address)
             text = "an error of ours; the server's log has more"
             self.send(peer, Fail(incoming.address, INTERNAL, text))
 
     def _refuse(self, peer: Peer, bad: BadPacket) -> None:
         self.counts.refused += 1
-        self._few.say("packet", f"a packet of {peer} was refused: {bad}", logging.INFO)
+        self._few.say("packet", "a packet of %s was refused: %s", peer, bad, level=logging.INFO)
         if self._limiter.allows(peer):
             try:
                 self._on_bad(peer, bad)

@@ -105,17 +105,33 @@ def _bundle(
         at += size
 
 
+class _Clock:
+    """Seconds since 1970 → monotonic ones. The difference is kept, so that equal times stay equal."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def monotonic(self, moment: float) -> float:
+        ahead = time.monotonic() - time.time()
+        if abs(ahead - self._ahead) > 0.001:  # the clock was set, or has drifted so far
+            self._ahead = ahead
+        return moment + self._ahead
+
+
+CLOCK = _Clock()
+
+
 def _due(tag: int) -> float | None:
     """A timetag (seconds since 1900 and 2⁻³² of them) → monotonic seconds, or None for what is past.
 
     Timetags begin anew in 2036; the time is taken to lie in the same round as the present.
     """
-    ahead = tag / 2**32 - (time.time() + EPOCH) % 2**32
-    if ahead > FARTHEST:
-        raise BadPacket(
-            TOO_FAR, f"the bundle is for {ahead:.1f} s from now; at most {FARTHEST:.0f} s are taken"
-        )
-    return time.monotonic() + ahead if ahead > 0 else None
+    now = time.time() + EPOCH
+    moment = now // 2**32 * 2**32 + tag / 2**32
+    if moment - now > FARTHEST:
+        ahead = f"{moment - now:.1f} s ahead"
+        raise BadPacket(TOO_FAR, f"the bundle's time lies {ahead}; at most {FARTHEST:.0f} s are taken")
+    return CLOCK.monotonic(moment - EPOCH) if moment > now else None
 
 
 # Messages
