@@ -13,7 +13,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all check format lint types layers links bench clean
+.PHONY: help demo test test-all check format lint types layers links bench protocol clean
 
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +53,9 @@ links: ## build/links/stemwright/*: the packages under their import names, for t
 
 bench: $(VENV)/installed-bench ## speed and memory, as ratios measured side by side; writes benchmarks/results.json
 	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+protocol: $(VENV)/installed-default ## write the tables and constants made from bridge/messages.py
+	$(BIN)/python -m stemwright.bridge.protocol
 
 clean: ## remove what the other targets made (not the weights, not your stems)
 	rm -rf $(VENV) .venv-bench build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
