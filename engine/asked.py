@@ -36,24 +36,20 @@ class Asked:
             return ()
         return ("what to steer away from acts through guidance: with guidance 1 it does nothing",)
 
+    def __getitem__(self, rows: slice) -> "Asked":
+        """Some of the prompts."""
+        negatives = None if self.negatives is None else self.negatives[rows]
+        return Asked(self.names[rows], self.conditions[rows], negatives, self.is_inverted[rows])
+
     def one_by_one(self) -> list["Asked"]:
         """The same prompts, each on its own."""
-        spans = [slice(row, row + 1) for row in range(len(self.names))]
-        return [
-            Asked(
-                self.names[span],
-                self.conditions[span],
-                None if self.negatives is None else self.negatives[span],
-                self.is_inverted[span],
-            )
-            for span in spans
-        ]
+        return [self[row : row + 1] for row in range(len(self.names))]
 
 
 def ask(job: Job, model: Model, roles: Roles) -> Asked:
     """Parse and embed the prompts of a job; what cannot be used is BadPrompt."""
-    parsed = [_parsed(prompt) for prompt in job.prompts]
-    inverted = tuple(words is not None and words.inverted for words in parsed)
+    queries = [parsed(prompt) for prompt in job.prompts]
+    inverted = tuple(words is not None and words.inverted for words in queries)
     if any(inverted) and job.task is not Task.EXTRACT:
         name = job.prompts[inverted.index(True)].text
         raise BadPrompt(
@@ -61,19 +57,19 @@ def ask(job: Job, model: Model, roles: Roles) -> Asked:
             "What to steer away from goes into the negative prompt."
         )
     points = np.stack(
-        [_point(prompt, words, model) for prompt, words in zip(job.prompts, parsed, strict=True)]
+        [_point(prompt, words, model) for prompt, words in zip(job.prompts, queries, strict=True)]
     )
-    negatives = [_negative(prompt, words) for prompt, words in zip(job.prompts, parsed, strict=True)]
+    negatives = [_negative(prompt, words) for prompt, words in zip(job.prompts, queries, strict=True)]
     return Asked(
         names=tuple(_name(prompt) for prompt in job.prompts),
-        conditions=_on_track(points, model, roles),
-        negatives=_on_track(_texts(negatives, model), model, roles) if any(negatives) else None,
+        conditions=on_track(points, model, roles),
+        negatives=on_track(_texts(negatives, model), model, roles) if any(negatives) else None,
         is_inverted=inverted,
     )
 
 
-def _parsed(prompt: Prompt) -> Query | None:
-    """None for a prompt that is a sound alone."""
+def parsed(prompt: Prompt) -> Query | None:
+    """What the words of a prompt mean; None where it is a sound alone."""
     return None if prompt.audio is not None and not prompt.text else parse_prompt(prompt.text)
 
 
@@ -105,7 +101,7 @@ def _texts(texts: Sequence[str], model: Model) -> Array:
     return points
 
 
-def _on_track(points: Array, model: Model, roles: Roles) -> Array:
+def on_track(points: Array, model: Model, roles: Roles) -> Array:
     """(P, D) → (P, S, D) with the points, at the length the denoiser knows, on the prompted track"""
     conditions = np.zeros((len(points), len(model.tracks.names), points.shape[1]), np.float32)
     conditions[:, model.tracks.index(roles.prompted)] = points * np.float32(model.manifest.scale)

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -21,7 +22,8 @@ from stemwright.engine.feed import Source, Whole
 from stemwright.engine.job import Job, OnProgress, Render, Result, Stem
 from stemwright.engine.modelfolder import DEFAULT, Model, open_model
 from stemwright.engine.pace import Pace
-from stemwright.engine.preserve import Preserve, batch_size
+from stemwright.engine.preserve import Preserve, ticks
+from stemwright.engine.rivals import Rivals, competition, rivals_of
 from stemwright.engine.settings import Settings, check_samples, settle
 from stemwright.engine.windows import Window, plan
 
@@ -97,9 +99,14 @@ class Engine:
             raise BadJob("decode is rendered in memory: read the file and use Engine.run.")
         asked = ask(job, self.model, settings.roles)
         windows = self._windows(source.frames, source.rate, settings)
-        units = -(-len(windows) // batch_size(len(asked.names))) * (settings.looks * (settings.steps + 1) + 1)
-        work = Preserve(self.model, settings, asked, source, windows, is_joint=job.joint)
-        return Extraction(work, (*asked.names, REST), source, Pace(units, on_progress))
+        rivals = competition(self._rivals, job, self.model, asked, settings.roles)
+        pace = Pace(ticks(len(windows), len(asked.names), settings, rivals), on_progress)
+        work = Preserve(self.model, settings, asked, source, windows, is_joint=job.joint, rivals=rivals)
+        return Extraction(work, (*asked.names, REST), source, pace)
+
+    @cached_property
+    def _rivals(self) -> Rivals | None:
+        return rivals_of(self.model)
 
     def _windows(self, frames: int, rate: int, settings: Settings) -> list[Window]:
         manifest = self.model.manifest

@@ -13,6 +13,8 @@ conditioning  {"kind": "text", "width": 384, "scale": 4.47, "text": "text.onnx",
 denoiser      {"kind": "bandconv", "graph": "denoiser.onnx", "weights": "model.safetensors", "network": {…}}
 vocoder       {"graph": "vocoder.onnx"} or absent
 defaults      per task {"steps", "guidance", "sampler", "power", "overlap", "looks"}
+rivals        {"prompts": {"the sound of the drums": ["percussion", "snare", …], …}, "weight": 1, "margin":
+              0.12} or absent: who competes with the prompts of an extraction, see `Rivals`
 licence, provenance, quality  for people
 files         every file's {"sha256", "bytes"}, by its name in the folder, "/" between folders
 """
@@ -30,6 +32,7 @@ from stemwright.engine.tracks import Task, TrackSet
 FORMAT = 1
 NAME = "manifest.json"
 LARGEST = 1 << 20  # bytes of a manifest
+MOST_RIVALS = 64
 Kind = TypeVar("Kind")
 
 
@@ -48,6 +51,20 @@ class Defaults:
     power: float = 1.0
     overlap: int = 8
     looks: int = 1
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """Sounds that are asked for silently where a stem is extracted, so that none gets what another claims.
+
+    prompts  what is asked → other words for the same, and for what it may be part of ("orchestra")
+    weight   of their claims; 1: as much as the model's own word for the rest; 0 would be none
+    margin   in cosines: a rival this near the nearest in meaning does not compete; the nearest never does
+    """
+
+    prompts: Mapping[str, tuple[str, ...]]
+    weight: float
+    margin: float
 
 
 @dataclass(frozen=True)
@@ -77,6 +94,7 @@ class Manifest:
     denoiser: Mapping[str, Any]
     vocoder: Mapping[str, Any] | None
     defaults: Mapping[Task, Defaults]
+    rivals: Rivals | None
     files: Mapping[str, Listed]
     licence: str
     provenance: Mapping[str, Any]
@@ -132,6 +150,7 @@ def parse(content: Any, path: Path) -> Manifest:
         denoiser=top.take("denoiser", dict),
         vocoder=top.take("vocoder", dict, {}) or None,
         defaults={task: _defaults(defaults.inner(task.value, {}), window) for task in Task},
+        rivals=_rivals(top),
         files={name: _listed(top.inner("files").inner(name), name, path) for name in top.take("files", dict)},
         licence=top.take("licence", str, ""),
         provenance=top.take("provenance", dict, {}),
@@ -148,6 +167,24 @@ def _defaults(fields: "Fields", window: int) -> Defaults:
         power=fields.number("power", 0.1, 10, plain.power),
         overlap=fields.whole("overlap", 0, window // 2, min(plain.overlap, window // 2)),
         looks=fields.whole("looks", 1, 8, plain.looks),
+    )
+
+
+def _rivals(top: "Fields") -> Rivals | None:
+    fields = top.inner("rivals", {})
+    words = fields.inner("prompts", {})
+    names = fields.take("prompts", dict, {})
+    if not names:
+        return None
+    prompts = {name: tuple(words.texts(name)) for name in names}
+    if len(prompts) > MOST_RIVALS:
+        raise top.wrong("rivals.prompts", f"are {len(prompts)}; at most {MOST_RIVALS} are asked")
+    if not all(text.strip() for name in prompts for text in (name, *prompts[name])):
+        raise top.wrong("rivals.prompts", "hold a blank one")
+    return Rivals(
+        prompts=prompts,
+        weight=fields.number("weight", 0, 10, 1.0),
+        margin=fields.number("margin", 0, 2, 0.12),
     )
 
 

@@ -13,9 +13,10 @@ from stemwright.engine.feed import SILENT, Feed, Source, loudness
 from stemwright.engine.modelfolder import Model
 from stemwright.engine.pace import Pace
 from stemwright.engine.refine import Grid, Refiner, presence
+from stemwright.engine.rivals import Competition, quick
 from stemwright.engine.sampling import sampled, wanted_track
 from stemwright.engine.settings import Settings
-from stemwright.engine.shares import shares
+from stemwright.engine.shares import alone, shares
 from stemwright.engine.spectral import BINS, STRIDE
 from stemwright.engine.windows import Overlap, Window, batches
 
@@ -26,6 +27,18 @@ ABSENT = 0.03  # share of the mixture under which an instrument is called not he
 def batch_size(prompts: int) -> int:
     """Windows per batch."""
     return max(1, ROWS // prompts)
+
+
+def ticks(windows: int, prompts: int, settings: Settings, rivals: Competition | None) -> int:
+    """How often an extraction tells of its progress."""
+    groups = 0 if rivals is None else len(_groups(prompts, rivals))
+    return -(-windows // batch_size(prompts)) * (settings.looks * (settings.steps + 1) + groups + 1)
+
+
+def _groups(prompts: int, rivals: Competition) -> list[slice]:
+    """The rivals that are sampled at once with the windows of a batch."""
+    size, count = max(1, ROWS // batch_size(prompts)), len(rivals.asked.names)
+    return [slice(first, first + size) for first in range(0, count, size)]
 
 
 class Preserve:
@@ -40,9 +53,11 @@ class Preserve:
         windows: Sequence[Window],
         *,
         is_joint: bool,
+        rivals: Competition | None = None,
     ) -> None:
         self._model, self._settings, self._asked = model, settings, asked
         self._source, self._windows, self._is_joint = source, windows, is_joint
+        self._rivals = rivals
         self._heard = np.zeros(len(asked.names))  # presence × energy
         self._energy = 0.0
 
@@ -75,7 +90,11 @@ class Preserve:
         levels = loudness(waves)
         gains = 10 ** (self._model.manifest.level / 20) / np.maximum(levels, SILENT)
         levelled = (waves * gains[:, None]).astype(np.float32)
-        for spectra, level in zip(self._spectra(levelled, place, pace), levels, strict=True):
+        latents = self._model.codec.encode(levelled)
+        pace.tick("encode")
+        all_spectra = self._spectra(levelled, latents, place, pace)
+        all_claims = self._claims(latents, place, pace)
+        for spectra, claims, level in zip(all_spectra, all_claims, levels, strict=True):
             sources, rests = spectra
             self._listen(sources, rests, float(level) ** 2)
             if level < SILENT:
@@ -87,19 +106,22 @@ class Preserve:
                 self._settings.power,
                 is_joint=self._is_joint,
                 is_inverted=self._asked.is_inverted,
+                claims=claims,
             )
 
-    def _spectra(self, waves: Array, place: int, pace: Pace) -> Array:
+    def _spectra(self, waves: Array, latents: Array, place: int, pace: Pace) -> Array:
         """(windows, N) → (windows, 2, P, F, M) log amplitudes of source and rest, the mean of all looks.
 
         Where a patch of the codec begins is chance; looks that begin a little later each see other patches.
+        latents  those of the first look
         """
         looks, step = self._settings.looks, self._model.codec.hop // STRIDE  # step in spectrum frames
         delays = [look * step // looks for look in range(looks)]
-        found = [
-            self._look(np.pad(waves, ((0, 0), (delay * STRIDE, 0)))[:, : waves.shape[1]], place, look, pace)
-            for look, delay in enumerate(delays)
-        ]
+        found = [self._look(self._asked, self._settings, latents, place, 0, pace)]
+        for look, delay in enumerate(delays[1:], 1):
+            latents = self._model.codec.encode(_delayed(waves, delay * STRIDE))
+            pace.tick("encode")
+            found.append(self._look(self._asked, self._settings, latents, place, look, pace))
         total = np.zeros_like(found[0])
         seen = np.zeros(total.shape[-1], np.float32)
         for spectra, delay in zip(found, delays, strict=True):
@@ -107,22 +129,42 @@ class Preserve:
             seen[: len(seen) - delay] += 1
         return total / seen
 
-    def _look(self, waves: Array, place: int, look: int, pace: Pace) -> Array:
-        """(windows, N) → (windows, 2, P, F, M)"""
-        codec, settings = self._model.codec, self._settings
-        latents = codec.encode(waves)
-        pace.tick("encode")
+    def _look(
+        self, asked: Asked, settings: Settings, latents: Array, place: int, look: int, pace: Pace
+    ) -> Array:
+        """(windows, C, T) → (windows, 2, P, F, M)"""
         found = sampled(
             self._model,
             settings,
-            self._asked,
+            asked,
             latents,
-            range(place, place + len(waves)),
+            range(place, place + len(latents)),
             turn=look,
             on_step=lambda done: pace.tick("sample"),
         )
         tracks = [wanted_track(self._model, settings, name) for name in settings.roles.returned]
-        return np.stack([[codec.spectrum(window[:, track]) for track in tracks] for window in found])
+        spectrum = self._model.codec.spectrum
+        return np.stack([[spectrum(window[:, track]) for track in tracks] for window in found])
+
+    def _claims(self, latents: Array, place: int, pace: Pace) -> Sequence[Array | None]:
+        """(windows, C, T) → for each (P, F, M): what the rivals of every prompt claim, weighted; ≥ 0
+
+        They are asked as in the first look, a few at a time, and summed in their order.
+        """
+        if self._rivals is None:
+            return [None] * len(latents)
+        total: list[Array] = []
+        for group in _groups(len(self._asked.names), self._rivals):
+            asked, competes = self._rivals.asked[group], self._rivals.competes[:, group]
+            found = self._look(asked, quick(self._settings), latents, place, 0, pace)
+            for window, (sources, rests) in enumerate(found):
+                if len(total) == window:
+                    total.append(np.zeros((len(competes), *sources.shape[1:]), np.float32))
+                for share, against in zip(
+                    alone(sources, rests, self._settings.power), competes.T, strict=True
+                ):
+                    total[window][against] += np.float32(self._rivals.weight) * share
+        return total
 
     def _listen(self, sources: Array, rests: Array, energy: float) -> None:
         self._energy += energy
@@ -139,6 +181,11 @@ class Preserve:
         )
         absent = [name for name, inverted, heard in shares_heard if heard < ABSENT and not inverted]
         return (*(f"no {name} heard" for name in absent), *self._asked.notes(self._settings.guidance))
+
+
+def _delayed(waves: Array, frames: int) -> Array:
+    """(windows, N), that much later; as long"""
+    return np.pad(waves, ((0, 0), (frames, 0)))[:, : waves.shape[1]]
 
 
 def _span(parts: tuple[Array, Array]) -> Array:

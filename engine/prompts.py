@@ -117,6 +117,13 @@ def clean_prompt(text: str) -> str:
     return cleaned
 
 
+def listed_sounds(words: str) -> list[str]:
+    """The sound named, without "the sound of the", and each one it lists: "horns and strings" → 3 texts."""
+    whole = _bare(words) or words
+    parts = [part for part in map(_bare, _LISTED.split(whole)) if re.search(r"[^\W_]", part)]
+    return list(dict.fromkeys([whole, *parts]))
+
+
 def _spoken(cleaned: str) -> str:
     """Lower case, straight apostrophes, no closing mark, no politeness in front or behind."""
     words = cleaned.lower().replace("’", "'").strip(' .!?,;:"“”')
@@ -131,6 +138,9 @@ def _without(lead: str, words: str) -> str:
     while words != previous:
         previous, words = words, re.sub(rf"^{lead} (?=\S)", "", words)
     return words
+
+
+_LISTED = re.compile(r"\s*[,;&+/]\s*|\s+(?:and|or|plus|with)\s+")
 
 
 def _whole_phrase(words: str) -> Query | None:

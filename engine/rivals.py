@@ -1,0 +1,124 @@
+"""Who competes with the prompts of an extraction.
+
+Asked for one instrument, a model alone claims too much: what it takes for an absent one is another's sound.
+So other instruments, the model's rivals, are asked for silently, and what they claim counts against the
+stem. A rival that means what the prompt means must not compete: nearness of the words tells, and in doubt it
+stays out, for a stem that competes with itself loses more than one without a competitor.
+
+P prompts · R rivals · A words the rivals are known by · D conditioning width
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemwright.engine.asked import Asked, on_track, parsed
+from stemwright.engine.conditioner import unit
+from stemwright.engine.contracts import Array
+from stemwright.engine.errors import BadPrompt
+from stemwright.engine.job import Job, Prompt
+from stemwright.engine.modelfolder import Model
+from stemwright.engine.prompts import listed_sounds
+from stemwright.engine.settings import Settings
+from stemwright.engine.tracks import Roles
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """A model's rivals as points of its conditioning.
+
+    names   (R,) what is asked for
+    points  (R, D) and where it lies
+    words   (A, D) unit vectors: all that the rivals are known by
+    owners  (A,) which rival each word belongs to
+    margin  in cosines
+    weight  of their claims
+    """
+
+    names: tuple[str, ...]
+    points: Array
+    words: Array
+    owners: NDArray[np.intp]
+    margin: float
+    weight: float
+
+    def near(self, points: Array) -> NDArray[np.bool_]:
+        """(n, D) points of one meaning → (R,): the nearest of each of them, and all within the margin."""
+        cosines = unit(points) @ self.words.T
+        best = np.stack([cosines[:, self.owners == rival].max(axis=1) for rival in range(len(self.names))], 1)
+        close: NDArray[np.bool_] = (best >= best.max(axis=1, keepdims=True) - self.margin).any(axis=0)
+        return close
+
+
+@dataclass(frozen=True)
+class Competition:
+    """The rivals of some prompts.
+
+    asked     as the denoiser is given them; those that compete with a prompt at all
+    competes  (P, R) whether a rival's claims count against a prompt
+    weight    of their claims
+    """
+
+    asked: Asked
+    competes: NDArray[np.bool_]
+    weight: float
+
+
+def rivals_of(model: Model) -> Rivals | None:
+    """Embed the rivals of a model; None where it has none."""
+    listed = model.manifest.rivals
+    if listed is None or not listed.weight:
+        return None
+    known = [[listed_sounds(name)[0], *words] for name, words in listed.prompts.items()]
+    return Rivals(
+        names=tuple(listed.prompts),
+        points=model.conditioner.text(list(listed.prompts)),
+        words=unit(model.conditioner.text([word for words in known for word in words])),
+        owners=np.repeat(np.arange(len(known)), [len(words) for words in known]),
+        margin=listed.margin,
+        weight=listed.weight,
+    )
+
+
+def competition(
+    rivals: Rivals | None, job: Job, model: Model, asked: Asked, roles: Roles
+) -> Competition | None:
+    """Which rivals compete with which prompts of a job; None where none does.
+
+    Joint stems are of one mind: a rival near any of their prompts competes with none of them.
+    """
+    if rivals is None:
+        return None
+    track = model.tracks.index(roles.prompted)
+    near = np.stack(
+        [
+            rivals.near(_meanings(prompt, condition[track], model))
+            for prompt, condition in zip(job.prompts, asked.conditions, strict=True)
+        ]
+    )
+    if job.joint:
+        near[:] = near.any(axis=0)
+    kept = np.flatnonzero(~near.all(axis=0))
+    if not len(kept):
+        return None
+    names = tuple(rivals.names[rival] for rival in kept)
+    conditions = on_track(rivals.points[kept], model, roles)
+    silent = Asked(names, conditions, negatives=None, is_inverted=(False,) * len(kept))
+    return Competition(silent, ~near[:, kept], rivals.weight)
+
+
+def quick(settings: Settings) -> Settings:
+    """How rivals are asked: in one step, without guidance; their claims are summed, details do not count."""
+    return replace(settings, levels=settings.levels[:1], guidance=1.0)
+
+
+def _meanings(prompt: Prompt, condition: Array, model: Model) -> Array:
+    """(n, D): the sound a prompt names and each that it lists; its condition, where words do not say all"""
+    words = parsed(prompt)
+    points = [condition[None]] if words is None or prompt.audio is not None else []
+    for text in [] if words is None else listed_sounds(words.positive):
+        with suppress(BadPrompt):  # of many words the model need not know each
+            points.append(model.conditioner.text([text]))
+    return np.concatenate(points) if points else condition[None]
