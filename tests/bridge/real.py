@@ -24,10 +24,13 @@ SONIC_PI = Path("/usr/lib/sonic-pi/app/server/ruby/bin/sonic-pi-server.rb")
 PATIENCE = 60.0  # seconds; what is waited for comes within a few, on a machine with nothing else to do
 
 
-def needs(*programs: str | Path) -> pytest.MarkDecorator:
-    """Skip a test where one of the programs is absent, before anything is started for it."""
+def needs(packages: str, *programs: str | Path) -> pytest.MarkDecorator:
+    """Skip a test where one of the programs is absent, before anything is started for it.
+
+    packages  of Debian, that bring them
+    """
     missing = [str(one) for one in programs if not (shutil.which(one) or Path(one).is_file())]
-    reason = f"needs {', '.join(missing)}; CONTRIBUTING.md names the packages"
+    reason = f"needs {', '.join(missing)}: apt-get install --no-install-recommends {packages}"
     return pytest.mark.skipif(bool(missing), reason=reason)
 
 

@@ -121,7 +121,7 @@ def check(studio: Studio, heard: list[Message], expected: list[Message]) -> None
     assert answers_ping(studio.port)
 
 
-@needs("bash", "oscsend", "oscdump")
+@needs("liblo-tools", "bash", "oscsend", "oscdump")
 def test_oscsend_submits_and_cancels_and_oscdump_hears_all_of_it(studio: Studio) -> None:
     environment = studio.environment(*free_ports(1))
     with Child(["bash", str(CLIENTS / "oscsend.sh")], environment) as client:
@@ -129,7 +129,7 @@ def test_oscsend_submits_and_cancels_and_oscdump_hears_all_of_it(studio: Studio)
     check(studio, from_oscdump(client.lines), session("shell", NOTIFIED, hears_done=False))
 
 
-@needs("sclang")
+@needs("supercollider-language", "sclang")
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_sclang_holds_a_session_on_its_own_port(studio: Studio, transport: str) -> None:
     environment = {**studio.environment(*free_ports(1)), **HEADLESS}
@@ -141,7 +141,7 @@ def test_sclang_holds_a_session_on_its_own_port(studio: Studio, transport: str) 
     check(studio, from_columns(client.lines), session(name, PONG))
 
 
-@needs("pd")
+@needs("puredata-core", "pd")
 def test_pd_holds_a_session_through_netsend(studio: Studio) -> None:
     silent = ["-nogui", "-stderr", "-noprefs", "-nosound", "-noaudio", "-nomidi"]  # -batch knows no real time
     words = ["-send", f"song symbol {studio.song}", "-send", f"port {studio.port}"]
@@ -151,7 +151,7 @@ def test_pd_holds_a_session_through_netsend(studio: Studio) -> None:
     check(studio, from_pd(client.lines), session("pd", PONG))
 
 
-@needs("chuck", "jackd", "jack_lsp")
+@needs("chuck jackd2", "chuck", "jackd", "jack_lsp")
 def test_chuck_holds_a_session_with_a_port_for_the_answers(studio: Studio, sound: dict[str, str]) -> None:
     environment = {**studio.environment(*free_ports(1)), **sound}
     with Child(["chuck", str(CLIENTS / "chuck.ck")], environment) as client:
@@ -159,7 +159,7 @@ def test_chuck_holds_a_session_with_a_port_for_the_answers(studio: Studio, sound
     check(studio, from_columns(client.lines), session("chuck", NOTIFIED))
 
 
-@needs(SONIC_PI, "ruby", "erl", "scsynth", "jackd", "jack_lsp", "ps")
+@needs("sonic-pi-server jackd2 procps", SONIC_PI, "ruby", "erl", "scsynth", "jackd", "jack_lsp", "ps")
 def test_sonic_pi_holds_a_session_through_cues(studio: Studio, sound: dict[str, str], tmp_path: Path) -> None:
     ports = free_ports(7)
     environment = {**studio.environment(ports[0]), **sound}

@@ -61,8 +61,10 @@ while (true) {
         }
         if (message.address == "/stemwright/finished")
             extract("chuck-typo", "promt"); // a mistake: there is no such option
-        if (message.address == "/stemwright/fail")
+        if (message.address == "/stemwright/fail") {
+            if (message.getString(3) != "chuck-typo") me.exit();
             extractSlowly("chuck-long"); // long enough to change one's mind
+        }
         if (message.address == "/stemwright/progress" && message.getString(0) == "chuck-long" && !isStopping) {
             1 => isStopping;
             stemwright.start("/stemwright/cancel").add("chuck-long").send();

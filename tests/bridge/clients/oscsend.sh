@@ -38,6 +38,8 @@ while read -r -u "$heard" time address types values; do
       stemwright extract sssss shell-typo promt bass path "$song" ;;
     '/stemwright/fail '*'"shell-typo"')   # next a job that takes long enough to change one's mind
       stemwright extract ssssssisi shell-long prompt bass path "$song" steps 1000 variations 16 ;;
+    '/stemwright/fail '*)
+      exit 1 ;;
     '/stemwright/progress "shell-long"'*)
       if [ $is_stopping = no ]; then
         is_stopping=yes

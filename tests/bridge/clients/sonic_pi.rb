@@ -26,6 +26,7 @@ live_loop :stemwright do
   when "/stemwright/finished"
     osc "/stemwright/extract", "sonic-pi-typo", "promt", "bass", "path", song # a mistake: no such option
   when "/stemwright/fail"
+    stop unless event.val.last == "sonic-pi-typo"
     osc "/stemwright/extract", "sonic-pi-long", "prompt", "bass", "path", song, "steps", 1000, "variations", 16
   when "/stemwright/progress"
     if job == "sonic-pi-long" && !get[:is_stopping]
