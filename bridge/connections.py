@@ -124,7 +124,7 @@ class Connections:
         self,
         listener: socket.socket,
         selector: selectors.BaseSelector,
-        take: Callable[[bytes, Peer], None],
+        take: Callable[[bytes, Peer], object],
         *,
         counts: Traffic,
         few: FewLines,

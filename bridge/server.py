@@ -26,7 +26,7 @@ from stemwright.bridge.wire import BadPacket, Incoming, decode, encode
 __all__ = ["Peer", "Server", "Traffic"]
 
 LONGEST_DATAGRAM = 65507  # bytes, UDP's own limit
-TURN = 64  # datagrams at a time, then it is the turn of connections and bundles
+TURN = 128  # datagrams and messages by UDP at a time, then it is the turn of connections and bundles
 MOST_LATER = 4096  # messages that wait for their time …
 MOST_LATER_BYTES = 64 << 20  # … and the packets they came in
 ERRORS_A_SECOND, ERRORS_AT_ONCE = 10, 20  # malformed packets of one source that are answered
@@ -178,14 +178,16 @@ class Server:
         self._connections.look_after()
 
     def _read_udp(self, _: int) -> None:
-        for _ in range(TURN):
+        left = TURN
+        while left > 0:
             try:
                 packet, source = self._udp.recvfrom(LONGEST_DATAGRAM)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:  # Windows: an earlier answer found nobody there
+                left -= 1
                 continue
-            self._take(packet, self._peers.get(source) or self._new_peer(source))
+            left -= 1 + self._take(packet, self._peers.get(source) or self._new_peer(source))
 
     def _new_peer(self, source: tuple[str, int]) -> Peer:
         if len(self._peers) >= MOST_PEERS:
@@ -193,17 +195,19 @@ class Server:
         peer = self._peers[source] = Peer("udp", source[0], source[1])
         return peer
 
-    def _take(self, packet: bytes, peer: Peer) -> None:
+    def _take(self, packet: bytes, peer: Peer) -> int:
+        """Handles a packet or keeps it for later; returns how many messages it held."""
         self.counts.packets += 1
         try:
             found = decode(packet)
             self._later.keep(found, len(packet), peer)
         except BadPacket as bad:
             self._refuse(peer, bad)
-            return
+            return 0
         for incoming in found:
             if incoming.due is None:
                 self._give(incoming, peer)
+        return len(found)
 
     def _give(self, incoming: Incoming, peer: Peer) -> None:
         try:
