@@ -1,0 +1,397 @@
+"""The pool of Ray actors, on a real local Ray cluster; one actor is killed while it works."""
+
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+from stemwright.bridge import raylink
+from stemwright.bridge.cluster import RayPool
+from stemwright.bridge.nodes import Actor, Failure, File, Returned
+from stemwright.bridge.pool import ENDS, WorkEvent
+from stemwright.bridge.raylink import ActorHandle, NoCluster
+from stemwright.bridge.request import Request, make
+from stemwright.bridge.spool import Spool, read_done
+from stemwright.engine.errors import MissingExtra, ModelMissing
+from tests.engine import command_line
+
+pytestmark = pytest.mark.slow  # a cluster takes some seconds to start
+CPUS = 2
+
+
+def step_by_step(
+    engine: Any,
+    batch: list[Request],
+    folders: list[Path],
+    tell: Callable[[WorkEvent], None],
+    is_cancelled: Callable[[str], bool],
+) -> None:
+    """Stands for the engine: so many steps of 50 ms, then the prompt as a result. "fail" and "die" do so."""
+    import os
+    import time
+    from pathlib import Path
+
+    from stemwright.bridge.pool import MadeFile, WorkEvent
+    from stemwright.bridge.spool import Done, write_done
+    from stemwright.engine.job import Progress
+
+    for request, folder in zip(batch, folders, strict=True):
+        job, steps = request.job, request.steps or 1
+        if request.prompts[0] == "die":
+            os._exit(1)
+        if request.prompts[0] == "fail":
+            raise RuntimeError("it was to fail")
+        for done in range(steps):
+            if is_cancelled(job):
+                tell(WorkEvent("cancelled", job))
+                break
+            tell(WorkEvent("progress", job, Progress(done, steps, "sample")))
+            time.sleep(0.05)
+        else:
+            (folder / "out").mkdir(exist_ok=True)
+            path = folder / "out" / "bass.wav"
+            source = b"" if request.path is None else Path(request.path).read_bytes()
+            path.write_bytes(source + " ".join(request.prompts).encode())
+            results = (MadeFile("bass", path, 1.0, request.seed),)
+            write_done(folder, Done(request, results, 0.5))
+            tell(WorkEvent("done", job, results=results, seconds=0.5))
+
+
+def no_engine(model: str | None) -> Any:
+    """Loads nothing."""
+    return None
+
+
+def broken_engine(model: str | None) -> Any:
+    from stemwright.engine.errors import ModelMissing
+
+    raise ModelMissing("no such model folder")
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[Any]:
+    """A cluster of its own with one node, and a connection to it; all of it ends with the module."""
+    patch = pytest.MonkeyPatch()
+    folder = tempfile.mkdtemp(prefix="ray-")  # short: sockets lie in it
+    patch.setenv("RAY_TMPDIR", folder)
+    patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    patch.setenv("RAY_AUTH_MODE", "token")  # else a token is written into the home folder
+    patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    ray = pytest.importorskip("ray", reason="needs Ray: pip install 'stemwright[ray]'")
+    from ray.cluster_utils import Cluster
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    node = {"num_cpus": CPUS, "include_dashboard": False, "object_store_memory": 100_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        connection = raylink.Cluster(cluster.address)
+        yield cluster
+        connection.close()
+    finally:
+        cluster.shutdown()
+        ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+        shutil.rmtree(folder, ignore_errors=True)
+        patch.undo()
+
+
+class Worked:
+    """A pool that has been started, with its events."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.spool = Spool(folder / "spool")
+        self.events: list[WorkEvent] = []
+        self._change = threading.Condition()
+        self.pool = RayPool("auto", **{"threads": 1, "work": step_by_step, "load": no_engine, **options})
+        self.pool.start(self._heard)
+
+    def _heard(self, event: WorkEvent) -> None:
+        with self._change:
+            self.events.append(event)
+            self._change.notify_all()
+
+    def give(self, job: str, prompt: str = "bass", **options: Any) -> Path:
+        task = "extract" if "path" in options else "generate"
+        request = make(job, task, [("prompt", prompt), *options.items()])
+        folder = self.spool.open(request, is_new=True)
+        self.pool.give((request,), (folder,))
+        return folder
+
+    def wait(self, is_it: Callable[[WorkEvent], bool], seconds: float = 60.0) -> WorkEvent:
+        """The first such event."""
+        until = time.monotonic() + seconds
+        with self._change:
+            while not (found := [event for event in self.events if is_it(event)]):
+                assert self._change.wait(until - time.monotonic()), f"it does not come; {self.events}"
+        return found[0]
+
+    def end(self, job: str) -> WorkEvent:
+        return self.wait(lambda event: event.job == job and event.kind in ENDS)
+
+    def progress(self, job: str) -> WorkEvent:
+        return self.wait(lambda event: event.job == job and event.kind == "progress")
+
+    def wait_for_free(self, count: int) -> None:
+        until = time.monotonic() + 60
+        while self.pool.free() < count:
+            assert time.monotonic() < until, "no actor gets ready"
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def start(ray_cluster: Any, tmp_path: Path) -> Iterator[Callable[..., Worked]]:
+    """Starts pools; they are stopped at the end."""
+    started: list[Worked] = []
+
+    def begin(**options: Any) -> Worked:
+        started.append(Worked(tmp_path, **options))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        one.pool.stop(0.0)
+
+
+def test_there_are_as_many_actors_as_the_cluster_has_room_for(start: Callable[..., Worked]) -> None:
+    worked = start()
+    worked.wait_for_free(CPUS)
+    assert len(set(worked.pool.processes)) == CPUS
+    assert {event.text for event in worked.events if event.kind == "ready"} == {"default cpu"}
+
+
+def test_a_job_is_done_in_its_folder_and_tells_its_progress(start: Callable[..., Worked]) -> None:
+    worked = start(workers=1)
+    worked.wait_for_free(1)
+    folder = worked.give("take", steps=5, seed=7)
+    assert worked.pool.free() == 0
+    done = worked.end("take")
+    assert (done.kind, done.seconds) == ("done", 0.5)
+    assert [(made.kind, made.path, made.seed) for made in done.results] == [
+        ("bass", folder / "out" / "bass.wav", 7)
+    ]
+    assert (folder / "out" / "bass.wav").read_bytes() == b"bass"
+    assert worked.progress("take").progress is not None
+    worked.wait_for_free(1)
+    assert sorted(path.name for path in (worked.spool.jobs).iterdir()) == ["take"]  # no probe is left
+
+
+def test_without_a_shared_folder_input_and_results_go_through_the_object_store(
+    start: Callable[..., Worked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ActorHandle, "sees", lambda self, folder, files: False)
+    worked = start(workers=1)
+    song = tmp_path / "song.wav"
+    song.write_bytes(b"a song and ")
+    worked.wait_for_free(1)
+    folder = worked.give("take", path=str(song), seed=3)
+    done = worked.end("take")
+    assert [(made.kind, made.path, made.seed) for made in done.results] == [
+        ("bass", folder / "out" / "bass.wav", 3)
+    ]
+    assert (folder / "out" / "bass.wav").read_bytes() == b"a song and bass"
+    kept = read_done(folder)
+    assert kept is not None and kept.request.path == str(song)  # as it was asked, for the journal
+    assert [path.name for path in (folder / "out").iterdir()] == ["bass.wav"]
+
+
+def test_an_input_that_is_gone_fails_its_job_alone(
+    start: Callable[..., Worked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ActorHandle, "sees", lambda self, folder, files: False)
+    worked = start(workers=1)
+    worked.wait_for_free(1)
+    worked.give("take", path=str(tmp_path / "none.wav"))
+    assert worked.end("take").code == "bad_input"
+    worked.wait_for_free(1)
+    worked.give("next")
+    assert worked.end("next").kind == "done"
+
+
+def test_a_running_job_is_cancelled(start: Callable[..., Worked]) -> None:
+    worked = start(workers=1)
+    worked.wait_for_free(1)
+    worked.give("take", steps=1000)
+    worked.progress("take")
+    worked.pool.cancel("take")
+    assert worked.end("take").kind == "cancelled"
+    worked.wait_for_free(1)
+    worked.give("next")
+    assert worked.end("next").kind == "done"
+
+
+def test_a_batch_is_done_together(start: Callable[..., Worked]) -> None:
+    worked = start(workers=1)
+    worked.wait_for_free(1)
+    batch = [make(job, "generate", [("prompt", job)]) for job in ("one", "two", "three")]
+    folders = [worked.spool.open(request, is_new=True) for request in batch]
+    worked.pool.give(tuple(batch), tuple(folders))
+    for request, folder in zip(batch, folders, strict=True):
+        assert worked.end(request.job).kind == "done"
+        assert (folder / "out" / "bass.wav").read_bytes() == request.job.encode()
+    worked.wait_for_free(1)
+
+
+def test_a_killed_actor_s_job_is_told_as_lost_and_done_by_another(start: Callable[..., Worked]) -> None:
+    worked = start()
+    worked.wait_for_free(CPUS)
+    before = set(worked.pool.processes)
+    worked.give("take", steps=1000)
+    worked.progress("take")
+    busy = next(member for member in worked.pool._members if member.batch is not None)
+    assert busy.actor is not None
+    killed = busy.actor.process()
+    os.kill(killed, signal.SIGKILL)
+    assert worked.end("take").kind == "lost"
+    worked.events.clear()
+    folder = worked.give("take", steps=2)  # what the queue does then
+    assert worked.end("take").kind == "done"
+    assert (folder / "out" / "bass.wav").read_bytes() == b"bass"
+    worked.wait_for_free(CPUS)  # a new actor has come in its place
+    after = set(worked.pool.processes)
+    assert len(after) == CPUS and killed not in after and after & before
+
+
+def test_an_actor_that_dies_between_jobs_is_not_the_next_job_s_fault(start: Callable[..., Worked]) -> None:
+    worked = start(workers=1)
+    worked.wait_for_free(1)
+    (process,) = worked.pool.processes
+    os.kill(process, signal.SIGKILL)
+    until = time.monotonic() + 30
+    while Path(f"/proc/{process}/exe").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    worked.give("take")
+    assert worked.end("take").kind == "done"
+    assert "lost" not in {event.kind for event in worked.events}
+
+
+def test_a_job_that_kills_every_actor_is_told_as_lost_each_time(start: Callable[..., Worked]) -> None:
+    worked = start(workers=1)
+    worked.wait_for_free(1)
+    worked.give("take", "die")
+    assert worked.end("take").kind == "lost"
+    worked.wait_for_free(1)
+    worked.give("next")
+    assert worked.end("next").kind == "done"
+
+
+def test_an_error_in_the_actor_fails_the_job_and_keeps_the_actor(start: Callable[..., Worked]) -> None:
+    worked = start(workers=1)
+    worked.wait_for_free(1)
+    before = worked.pool.processes
+    worked.give("take", "fail")
+    failed = worked.end("take")
+    assert (failed.kind, failed.code) == ("failed", "internal")
+    assert "it was to fail" in failed.text
+    worked.wait_for_free(1)
+    assert worked.pool.processes == before
+
+
+def test_an_engine_that_does_not_start_is_told_and_fails_jobs(start: Callable[..., Worked]) -> None:
+    worked = start(workers=1, load=broken_engine)
+    assert worked.wait(lambda event: event.kind == "broken").text == "no such model folder"
+    worked.wait_for_free(1)
+    worked.give("take")
+    failed = worked.end("take")
+    assert (failed.kind, failed.code) == ("failed", "model")
+    assert "no such model folder" in failed.text
+
+
+def test_stopping_ends_what_runs_and_tells_nothing_of_it(start: Callable[..., Worked]) -> None:
+    threads = threading.active_count()
+    worked = start(workers=1)
+    worked.wait_for_free(1)
+    worked.give("take", steps=1000)
+    worked.progress("take")
+    worked.pool.stop(0.2)
+    assert not [event for event in worked.events if event.kind in ENDS]
+    assert threading.active_count() == threads
+
+
+def test_the_default_model_s_stems_are_those_of_a_process_of_ours(
+    start: Callable[..., Worked], tmp_path: Path
+) -> None:
+    from stemwright.bridge.work import do
+    from stemwright.engine.engine import Engine
+
+    song = command_line.write_song(tmp_path / "song.wav")
+    worked = start(workers=1, work=None, load=None)
+    worked.wait_for_free(1)
+    folder = worked.give("take", path=str(song))
+    assert worked.end("take").kind == "done", worked.events
+    request = make("local", "extract", [("prompt", "bass"), ("path", str(song))])
+    local = worked.spool.open(request, is_new=True)
+    do(Engine.load(threads=1, device="cpu"), [request], [local], lambda event: None, lambda job: False)
+    for name in ("bass.wav", "rest.wav"):
+        assert (folder / "out" / name).read_bytes() == (local / "out" / name).read_bytes()
+    assert soundfile.info(folder / "out" / "bass.wav").frames == 3 * 44100
+
+
+def test_no_cluster_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ray:
+        @staticmethod
+        def is_initialized() -> bool:
+            return False
+
+        @staticmethod
+        def init(**options: Any) -> None:
+            raise ConnectionError("Could not find any running Ray instance.\nAnd much more.")
+
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(raylink, "import_module", lambda name: Ray)
+    with pytest.raises(NoCluster, match="ray start --head") as caught:
+        RayPool("10.0.0.1:6379").start(lambda event: None)
+    assert "Could not find any running Ray instance." in str(caught.value)
+    assert "much more" not in str(caught.value)
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_without_ray_the_command_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(raylink, "import_module", absent)
+    with pytest.raises(MissingExtra, match=r"stemwright\[ray\]"):
+        RayPool().start(lambda event: None)
+
+
+# What runs on the nodes, without Ray
+
+
+def actor(**options: Any) -> Actor:
+    return Actor("default", 1, "cpu", **{"work": step_by_step, "load": no_engine, **options})
+
+
+def test_an_actor_knows_whether_it_sees_what_the_driver_sees(tmp_path: Path) -> None:
+    song, probe = tmp_path / "song.wav", tmp_path / "probe"
+    song.write_bytes(b"a song")
+    probe.write_text("secret")
+    seen, told = File.of(song), File.of(probe)
+    assert actor().sees(told, "secret", [seen]) == (True, True)
+    assert actor().sees(None, "", [seen]) == (True, True)
+    assert actor().sees(told, "another", []) == (False, True)
+    song.write_bytes(b"another song")
+    assert actor().sees(told, "secret", [seen]) == (True, False)
+    probe.unlink()
+    assert actor().sees(told, "secret", []) == (False, True)
+
+
+def test_an_actor_s_temporary_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    request = make("take", "extract", [("prompt", "bass"), ("path", "/elsewhere/song.wav")])
+    words = list(actor().do([request], None, ["/elsewhere/song.wav"], b"a song and "))
+    assert [word for word, _ in words] == ["begun", "event", "file", "event"]
+    assert words[2][1] == Returned("take", "bass.wav", b"a song and bass")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_actor_that_cannot_load_its_engine_says_why() -> None:
+    assert actor(load=broken_engine).ready() == Failure("no such model folder", ModelMissing.exit_code, True)
