@@ -120,6 +120,8 @@ def test_continue_goes_on_where_it_stopped() -> None:
     clock.resume(middle)
     now = play(clock, 72 + 96 + 1, middle)
     assert clock.bars(1, now) == pytest.approx((middle + 1.5, middle + 3.5), abs=1e-6)
+    with pytest.raises(BadMessage, match="through 1.75 up to"):
+        clock.bars(2, now)
 
 
 def test_bars_do_not_reach_over_a_stop() -> None:

@@ -235,6 +235,7 @@ def test_a_pad_with_two_jobs_is_lit_until_both_have_ended(rig: Rig) -> None:
     rig.midi.follow("a", action)
     rig.midi.follow("b", action)
     rig.midi.feedback(None, say.Progress("a", 0.1, "sample", 1.0))
+    until(lambda: rig.lit(pad)[-1:] == [64], "one runs")
     rig.midi.feedback(None, say.Finished("a", 1.0))
     until(lambda: rig.lit(pad)[-1:] == [1], "the second still waits")
     rig.midi.feedback(None, say.Finished("b", 1.0))

@@ -224,6 +224,10 @@ def test_the_channels_own_binding_goes_before_that_of_any() -> None:
         ("[defaults]\nsteps = 0", "map.toml, [defaults]: steps is 0; it may be 1 to 1000"),
         ('[[note]]\ndo = "play"', "map.toml, [[note]] 1: note is missing"),
         ("[[note]]\nnote = 1", "map.toml, [[note]] 1: do is missing"),
+        (
+            '[[note]]\nnote = 1\nchanel = 2\ndo = "play"',
+            "map.toml, [[note]] 1: no 'chanel' here; there are channel, do",
+        ),
         ('[[note]]\nnote = 128\ndo = "play"', "map.toml, [[note]] 1, note: is 128; it may be a whole number"),
         ('[[note]]\nnote = true\ndo = "play"', "[[note]] 1, note: is True; it may be"),
         (
