@@ -158,6 +158,21 @@ def test_a_captured_region_is_played_back_over_itself(opened: Callable[..., Live
     assert np.array_equal(heard[:, 24_300:48_300], noise)
 
 
+def test_a_busy_server_costs_no_sample(opened: Callable[..., Live]) -> None:
+    """Python code that never rests in our process for a second, while a loop is played and heard."""
+    live = opened()
+    sound = unique(3000)
+    live.play(sound, begin_frame=0, end_frame=3000, loops=0)
+    until(lambda: live.is_playing and live.now() > RATE and live.last(0.1).samples.all(), "it plays")
+    begin = live.now()
+    rest = time.monotonic() + 1.0
+    while time.monotonic() < rest:
+        sum(range(1000))
+    until(lambda: live.now() > begin + RATE, "a second is heard")
+    heard = live.span(begin, begin + RATE).samples
+    assert np.array_equal(heard, np.roll(np.tile(sound, 17), DELAY - begin % 3000, axis=1)[:, :RATE])
+
+
 def test_the_latency_that_the_device_tells_is_made_good(opened: Callable[..., Live]) -> None:
     """JACK's dummy driver tells three periods; its loopback takes one; so two are left, early."""
     live = opened(latency=None)
