@@ -153,18 +153,21 @@ class Preserve:
         """
         if self._rivals is None:
             return [None] * len(latents)
-        total: list[Array] = []
-        for group in _groups(len(self._asked.names), self._rivals):
-            asked, competes = self._rivals.asked[group], self._rivals.competes[:, group]
-            found = self._look(asked, quick(self._settings), latents, place, 0, pace)
-            for window, (sources, rests) in enumerate(found):
-                if len(total) == window:
-                    total.append(np.zeros((len(competes), *sources.shape[1:]), np.float32))
-                for share, against in zip(
-                    alone(sources, rests, self._settings.power), competes.T, strict=True
-                ):
-                    total[window][against] += np.float32(self._rivals.weight) * share
-        return total
+        shape = (
+            len(latents),
+            len(self._asked.names),
+            BINS,
+            latents.shape[2] * self._model.codec.hop // STRIDE,
+        )
+        total = np.zeros(shape, np.float32)
+        for group in _groups(shape[1], self._rivals):
+            competes = self._rivals.competes[:, group]
+            found = self._look(self._rivals.asked[group], quick(self._settings), latents, place, 0, pace)
+            for window, spectra in enumerate(found):
+                for rival, (source, rest) in enumerate(spectra.transpose(1, 0, 2, 3)):
+                    claim = np.float32(self._rivals.weight) * alone(source, rest, self._settings.power)
+                    total[window, competes[:, rival]] += claim
+        return list(total)
 
     def _listen(self, sources: Array, rests: Array, energy: float) -> None:
         self._energy += energy

@@ -37,10 +37,9 @@ def shares(
     return found
 
 
-def alone(sources: Array, rests: Array, power: float) -> Array:
-    """What each prompt gets if nobody else is asked."""
-    of_source, of_both = powers(sources, rests, power)
-    return of_source / of_both
+def alone(source: Array, rest: Array, power: float) -> Array:
+    """(F, M) what one prompt gets where nobody else is asked."""
+    return np.asarray(1 / (1 + np.exp(np.minimum(np.float32(power) * (rest - source), 80))), np.float32)
 
 
 def contested(share: Array, claims: Array) -> Array:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from stemwright.engine.contracts import Array
-from stemwright.engine.shares import shares
+from stemwright.engine.shares import contested, shares
 
 
 def logs(*amplitudes: float) -> Array:
@@ -50,3 +50,34 @@ def test_shares_lie_between_nothing_and_all_and_joint_ones_never_sum_to_more() -
     sources, rests = rng.normal(0, 4, (2, 3, 20, 20)).astype(np.float32)
     found = shares(sources, rests, 1.5, is_joint=True, is_inverted=(False,) * 3)
     assert found.min() >= 0 and found.sum(axis=0).max() <= 1 + 1e-6
+
+
+def test_without_rivals_a_share_stays_as_it_is_to_the_last_bit() -> None:
+    share = np.random.default_rng(0).random((2, 5, 5), np.float32)
+    np.testing.assert_array_equal(contested(share, np.zeros_like(share)), share)
+
+
+def test_a_contested_share_is_cut_by_the_mean_of_one_and_of_all_claims() -> None:
+    def cut(share: float, claims: float) -> float:
+        return float(contested(np.full(1, share, np.float32), np.full(1, claims, np.float32))[0])
+
+    assert cut(0.5, 0.5) == 0.5  # together they claim all there is
+    assert cut(0.5, 1.0) == np.float32(0.4)  # 1.5 is claimed: by half of .5 too much
+    assert cut(1.0, 1.0) == np.float32(2 / 3)
+
+
+def test_a_contested_share_rises_with_the_share_falls_with_the_claims_and_is_never_more_than_alone() -> None:
+    share, claims = np.meshgrid(np.linspace(0, 1, 51), np.linspace(0, 12, 61), indexing="ij")
+    left = contested(share.astype(np.float32), claims.astype(np.float32))
+    assert left.min() == 0 and np.all(left <= share.astype(np.float32))
+    assert np.all(np.diff(left, axis=0) >= 0) and np.all(np.diff(left, axis=1) <= 0)
+
+
+def test_claims_count_against_joint_stems_and_never_let_them_sum_to_more_than_one() -> None:
+    rng = np.random.default_rng(1)
+    sources, rests = rng.normal(0, 4, (2, 3, 20, 20)).astype(np.float32)
+    claims = np.broadcast_to(rng.random((20, 20), np.float32) * 4, (3, 20, 20))
+    free = shares(sources, rests, 1.0, is_joint=True, is_inverted=(False,) * 3)
+    fought = shares(sources, rests, 1.0, is_joint=True, is_inverted=(False,) * 3, claims=claims)
+    assert fought.min() >= 0 and fought.sum(axis=0).max() <= 1 + 1e-6
+    assert np.all(fought.sum(axis=0) <= free.sum(axis=0) + 1e-6)
