@@ -146,6 +146,10 @@ def _devices(group: argparse._ArgumentGroup) -> None:
         "--remember", type=above_zero, default=120.0, metavar="SECONDS",
         help="how much of the live input is kept (default: 120)",
     )  # fmt: skip
+    group.add_argument(
+        "--latency", type=_seconds, metavar="SECONDS",
+        help="from the input's sound to the output's (default: what the devices say), e.g. --latency 0.02",
+    )  # fmt: skip
     group.add_argument("--list-audio", action="store_true", help="list the audio devices and end")
 
 
@@ -170,6 +174,7 @@ def settings_of(flags: argparse.Namespace) -> Settings:
         input=flags.input,
         output=flags.output,
         remember=flags.remember,
+        latency=flags.latency,
         midi=not flags.no_midi,
         midi_map=flags.midi_map,
         allow=tuple(flags.allow),
@@ -230,6 +235,10 @@ def _port(text: str) -> int:
     if number >= 2**16:
         raise argparse.ArgumentTypeError(f"{number} is no port; it takes 0 to 65535")
     return number
+
+
+def _seconds(text: str) -> float:
+    return 0.0 if text == "0" else above_zero(text)
 
 
 def _network_address(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

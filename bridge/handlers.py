@@ -95,7 +95,7 @@ class Handlers:
 
     def bad(self, peer: Peer, error: BadPacket) -> None:
         """A packet that is no OSC message of ours."""
-        self._refuse(peer, "", BadMessage(error.code, str(error)), "")
+        self._refuse(peer, error.address, BadMessage(error.code, str(error)), "")
 
     def told(self, row: Row, message: Message) -> None:
         """An event of the queue → to who submitted the job, and to who listens."""
@@ -219,8 +219,9 @@ class Handlers:
     def _play(self, asked: say.Play, peer: Peer, answer: Answer) -> None:
         def start() -> None:
             row = self._ended(asked.job, asked.index)
-            play(self._parts.live, row, asked.index, asked.loops, self._parts.inputs.region(asked.job))
-            answer(say.Done(asked.address, asked.job))
+            region = self._parts.inputs.region(asked.job)
+            text = play(self._parts.live, row, asked.index, asked.loops, region)
+            answer(say.Done(asked.address, text or asked.job))
 
         self._later(asked, answer, start, asked.job)
 

@@ -40,6 +40,7 @@ class Region:
 
     begin: int
     frames: int
+    rate: int  # Hz
 
 
 class Inputs:
@@ -112,9 +113,7 @@ class Inputs:
         if moments is None:
             raise BadMessage(NO_AUDIO, "no MIDI clock runs, so there are no bars; capture seconds instead")
         begin, end = (self._live.frame_at(moment) for moment in moments)
-        if begin is None or end is None:
-            raise BadMessage(NO_AUDIO, "the live input has not been heard yet; try again in a moment")
-        return self._live.span(round(begin), round(end))
+        return self._live.span(begin, end)
 
     def _kept(self, name: str, heard: Heard) -> Path:
         path = self._captures / f"{name}.wav"
@@ -123,7 +122,7 @@ class Inputs:
         except StemwrightError as error:
             raise BadMessage(NO_AUDIO, str(error)) from error
         with self._lock:
-            self._regions[name] = Region(heard.begin, heard.samples.shape[1])
+            self._regions[name] = Region(heard.begin, heard.samples.shape[1], heard.rate)
             while len(self._regions) > REMEMBERED:
                 self._regions.popitem(last=False)
         return path

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from stemwright.engine.commands.show import one_line
@@ -52,6 +54,18 @@ class Log:
                 facts["left_out"] = left_out
             self._write(self._text(kind, facts))
 
+    @contextmanager
+    def taking(self, name: str) -> Iterator[None]:
+        """Within the block, warnings of the loggers below `name` are lines of ours."""
+        logger, handler = logging.getLogger(name), _Handler(self)
+        before, logger.propagate = logger.propagate, False
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.propagate = before
+
     def status(self, text: str) -> None:
         """Redraw the status line; only on a terminal."""
         with self._lock:
@@ -87,3 +101,17 @@ class Log:
             return None
         self._budgets[kind] = (left - 1, now, 0)
         return left_out
+
+
+class _Handler(logging.Handler):
+    """Records of the logging library → notes."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            text += f": {type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
+        self._log.note("note", text=text, source=record.name)

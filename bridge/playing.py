@@ -10,8 +10,11 @@ from stemwright.engine.audio import read
 from stemwright.engine.errors import StemwrightError
 
 
-def play(live: Live | None, row: Row, index: int, loops: int, region: Region | None) -> None:
-    """Start it: in phase with the region it was captured from, at once if it came from a file."""
+def play(live: Live | None, row: Row, index: int, loops: int, region: Region | None) -> str:
+    """Start it: in phase with the region it was captured from, at once if it came from a file.
+
+    → a note on what cannot be heard as it is, or ""
+    """
     if live is None:
         raise BadMessage(NO_AUDIO, "no live output is open; start with: stemwright serve --output DEVICE")
     try:
@@ -19,7 +22,10 @@ def play(live: Live | None, row: Row, index: int, loops: int, region: Region | N
     except StemwrightError as error:
         raise BadMessage(NOT_FOUND, str(error)) from error
     if region is None:
-        live.play(sound.samples, rate=sound.rate, begin_frame=None, loops=loops)
-    else:
-        end = region.begin + region.frames
-        live.play(sound.samples, rate=sound.rate, begin_frame=region.begin, end_frame=end, loops=loops)
+        return live.play(sound.samples, rate=sound.rate, begin_frame=None, loops=loops)
+    asked = row.request
+    begin = region.begin + round(asked.start * region.rate)
+    left = region.begin + region.frames - begin
+    frames = left if asked.seconds is None else min(left, round(asked.seconds * region.rate))
+    end = begin + frames
+    return live.play(sound.samples, rate=sound.rate, begin_frame=begin, end_frame=end, loops=loops)

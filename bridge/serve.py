@@ -60,6 +60,7 @@ class Settings:
     input: str | None = None
     output: str | None = None
     remember: float = 120.0  # seconds of live input
+    latency: float | None = None  # seconds from the input to the output; None: as the devices say
     midi: bool = True
     midi_map: Path | None = None
     allow: tuple[Network, ...] = ()
@@ -73,6 +74,7 @@ def serve(settings: Settings, log: Log) -> int:
     """Until Ctrl-C or SIGTERM; → the exit code. Errors at the start are StemwrightErrors."""
     check_reach(settings)
     with ExitStack() as stack, suppress(KeyboardInterrupt):
+        stack.enter_context(log.taking("stemwright"))
         running = start(settings, log, stack)
         stack.callback(log.note, "stopped")
         try:
@@ -111,7 +113,7 @@ def start(settings: Settings, log: Log, stack: ExitStack) -> Running:
     spool = Spool(settings.spool)
     stack.enter_context(spool.locked())
     known = presets((shipped(), *settings.presets), on_problem=lambda text: log.note("note", text=text))
-    live = started_live(settings, stack)
+    live = started_live(settings, stack, log)
     uploads = Uploads(spool.uploads)
     roots = (*settings.roots, *filter(None, [settings.inbox]), spool.uploads, spool.captures)
     inputs = Inputs(roots, uploads, spool.captures, live)
@@ -167,11 +169,17 @@ def make_pool(settings: Settings) -> Pool:
     )
 
 
-def started_live(settings: Settings, stack: ExitStack) -> Live | None:
+def started_live(settings: Settings, stack: ExitStack, log: Log) -> Live | None:
     """The devices asked for are there, or NoAudio; without any, None."""
     if settings.input is None and settings.output is None:
         return None
-    live = Live(input=settings.input, output=settings.output, seconds=settings.remember)
+    live = Live(
+        input=settings.input,
+        output=settings.output,
+        seconds=settings.remember,
+        latency=settings.latency,
+        tell=lambda text: log.note("audio", text=text),
+    )
     live.start()
     stack.callback(live.stop)
     return live
@@ -259,7 +267,8 @@ def player(inputs: Inputs, desk: Desk, live: Live | None, log: Log) -> Listener:
 
     def start(row: Row) -> None:
         try:
-            play(live, row, 0, 1, inputs.region(row.request.job))
+            if text := play(live, row, 0, 1, inputs.region(row.request.job)):
+                log.note("audio", text=f"{row.request.job}: {text}")
         except (BadMessage, StemwrightError) as error:
             log.note("audio", text=f"{row.request.job}: {error}")
 
@@ -273,15 +282,12 @@ def player(inputs: Inputs, desk: Desk, live: Live | None, log: Log) -> Listener:
 
 def watch(running: Running, log: Log) -> None:
     """The status line, and changes of state, until a signal."""
-    state, audio = "", ""
+    state = ""
     while True:
         now = running.queue.counts()
         if now.state != state:
             state = now.state
             log.note("state", state=state, model=now.model, device=now.device, text=standing(now, running))
-        if running.live is not None and running.live.state != audio:
-            audio = running.live.state
-            log.note("audio", text=audio)
         log.status(status_line(now, running))
         time.sleep(REFRESH)
 
