@@ -25,7 +25,7 @@ from stemwright.bridge.request import Request
 from stemwright.bridge.worker import Engines, Work
 from stemwright.engine.commands.deliver import Made, Places, deliver
 from stemwright.engine.commands.show import unexpected
-from stemwright.engine.errors import Cancelled, ModelError, StemwrightError
+from stemwright.engine.errors import ModelError, StemwrightError
 from stemwright.engine.job import Job, Progress
 
 EVERY = 0.1  # seconds between two words about progress
@@ -173,20 +173,21 @@ class Actor:
             tell(WorkEvent("failed", job, code=INTERNAL, text="the work ended without a word; see the log"))
 
     def deliver(
-        self, job: Job, song: str, places: Places, is_shared: bool, key: str, *contents: bytes
+        self, job: Job, song: str | None, places: Places, is_shared: bool, *contents: bytes
     ) -> Iterator[Word]:
-        """One file of a catalogue, into `places` or, where those are not shared, back as bytes.
+        """One piece of a catalogue, into `places` or, where those are not shared, back as bytes.
 
-        contents  the song, where it is not shared; key: what `cancel` calls it
+        contents  the song, where it is not shared
         yields    begun; progress: Progress; file: Returned; then made: Made, or failed: Failure
         """
         yield "begun", None
         with _Desk() as desk:
-            own = desk.put([song], contents) if contents else {}
+            at = None if song is None else Path(song)
+            if at is not None and contents:
+                at = Path(desk.put([at.name], contents)[at.name])
             here = places if is_shared else _moved_places(places, desk.folder("out"))
             told: queue.SimpleQueue[Word] = queue.SimpleQueue()
-            at = Path(own.get(song, song))
-            thread = threading.Thread(target=self._piece, args=(job, at, here, key, told), daemon=True)
+            thread = threading.Thread(target=self._piece, args=(job, at, here, told), daemon=True)
             thread.start()
             while (word := told.get())[0] == "progress":
                 yield word
@@ -194,16 +195,15 @@ class Actor:
             if word[0] == "made" and not is_shared:
                 for path in [*here.files, *([here.picture] if here.picture else [])]:
                     yield "file", Returned("", path.name, path.read_bytes())
+            if word[0] == "failed" and contents:  # it names the file as the driver does
+                word = "failed", replace(word[1], text=word[1].text.replace(str(at), str(song)))
             yield word
-        self._cancelled.discard(key)
 
-    def _piece(self, job: Job, song: Path, places: Places, key: str, told: queue.SimpleQueue[Word]) -> None:
+    def _piece(self, job: Job, song: Path | None, places: Places, told: queue.SimpleQueue[Word]) -> None:
         spoke = 0.0
 
         def on_progress(at: Progress) -> None:
             nonlocal spoke
-            if key in self._cancelled:
-                raise Cancelled("stopped on request")
             if time.monotonic() - spoke >= EVERY:
                 spoke = time.monotonic()
                 told.put(("progress", at))

@@ -3,7 +3,7 @@
 import os
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import log10
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,14 @@ class Run:
                 self._one(piece, f"{piece.title} ({place} of {count})" if count > 1 else piece.title)
             )
             self._stop.check()
+        return self._summed(codes)
+
+    def _summed(self, codes: Sequence[int]) -> int:
+        """Say how many went well; → the first failure's exit code."""
         failed = [code for code in codes if code]
-        if count > 1:
-            told = f"{count - len(failed)} of {count} done" + (f", {len(failed)} failed" if failed else "")
-            self._screen.note(told)
+        if len(codes) > 1:
+            told = f"{len(codes) - len(failed)} of {len(codes)} done"
+            self._screen.note(told + (f", {len(failed)} failed" if failed else ""))
         return failed[0] if failed else 0
 
     def _one(self, piece: Piece, title: str) -> int:
@@ -57,11 +61,14 @@ class Run:
         except Exception as error:
             self._stop.check()
             return self._failed(piece, error)
-        facts = self._facts(piece, made, time.monotonic() - begin)
-        self._screen.result(facts, [str(file) for file in piece.results])
+        self._done(piece, made, time.monotonic() - begin)
+        return 0
+
+    def _done(self, piece: Piece, made: Made, seconds: float) -> None:
+        """Say what has come of a piece."""
+        self._screen.result(self._facts(piece, made, seconds), [str(file) for file in piece.results])
         for note in _notes(made):
             self._screen.note(f"{piece.title}: {note}")
-        return 0
 
     def _deliver(self, piece: Piece, title: str) -> Made:
         def on_progress(at: Progress) -> None:

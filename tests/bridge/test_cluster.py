@@ -1,11 +1,8 @@
 """The pool of Ray actors, on a real local Ray cluster; one actor is killed while it works."""
 
 import os
-import secrets
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,10 +20,10 @@ from stemwright.bridge.raylink import ActorHandle, NoCluster
 from stemwright.bridge.request import Request, make
 from stemwright.bridge.spool import Spool, read_done
 from stemwright.engine.errors import MissingExtra, ModelMissing
+from tests.bridge.conftest import RAY_CPUS
 from tests.engine import command_line
 
 pytestmark = pytest.mark.slow  # a cluster takes some seconds to start
-CPUS = 2
 
 
 def step_by_step(
@@ -78,30 +75,13 @@ def broken_engine(model: str | None) -> Any:
     raise ModelMissing("no such model folder")
 
 
-@pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[Any]:
-    """A cluster of its own with one node, and a connection to it; all of it ends with the module."""
-    patch = pytest.MonkeyPatch()
-    folder = tempfile.mkdtemp(prefix="ray-")  # short: sockets lie in it
-    patch.setenv("RAY_TMPDIR", folder)
-    patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    patch.setenv("RAY_AUTH_MODE", "token")  # else a token is written into the home folder
-    patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    ray = pytest.importorskip("ray", reason="needs Ray: pip install 'stemwright[ray]'")
-    from ray.cluster_utils import Cluster
-
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    node = {"num_cpus": CPUS, "include_dashboard": False, "object_store_memory": 100_000_000}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    try:
-        connection = raylink.Cluster(cluster.address)
-        yield cluster
-        connection.close()
-    finally:
-        cluster.shutdown()
-        ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-        shutil.rmtree(folder, ignore_errors=True)
-        patch.undo()
+@pytest.fixture(scope="module", autouse=True)
+def by_value() -> Iterator[None]:
+    """Actors get what is defined here by value, since they cannot import it."""
+    pickle = pytest.importorskip("ray", reason="needs Ray: pip install 'stemwright[ray]'").cloudpickle
+    pickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    pickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
 class Worked:
@@ -163,8 +143,8 @@ def start(ray_cluster: Any, tmp_path: Path) -> Iterator[Callable[..., Worked]]:
 
 def test_there_are_as_many_actors_as_the_cluster_has_room_for(start: Callable[..., Worked]) -> None:
     worked = start()
-    worked.wait_for_free(CPUS)
-    assert len(set(worked.pool.processes)) == CPUS
+    worked.wait_for_free(RAY_CPUS)
+    assert len(set(worked.pool.processes)) == RAY_CPUS
     assert {event.text for event in worked.events if event.kind == "ready"} == {"default cpu"}
 
 
@@ -242,7 +222,7 @@ def test_a_batch_is_done_together(start: Callable[..., Worked]) -> None:
 
 def test_a_killed_actor_s_job_is_told_as_lost_and_done_by_another(start: Callable[..., Worked]) -> None:
     worked = start()
-    worked.wait_for_free(CPUS)
+    worked.wait_for_free(RAY_CPUS)
     before = set(worked.pool.processes)
     worked.give("take", steps=1000)
     worked.progress("take")
@@ -255,9 +235,9 @@ def test_a_killed_actor_s_job_is_told_as_lost_and_done_by_another(start: Callabl
     folder = worked.give("take", steps=2)  # what the queue does then
     assert worked.end("take").kind == "done"
     assert (folder / "out" / "bass.wav").read_bytes() == b"bass"
-    worked.wait_for_free(CPUS)  # a new actor has come in its place
+    worked.wait_for_free(RAY_CPUS)  # a new actor has come in its place
     after = set(worked.pool.processes)
-    assert len(after) == CPUS and killed not in after and after & before
+    assert len(after) == RAY_CPUS and killed not in after and after & before
 
 
 def test_an_actor_that_dies_between_jobs_is_not_the_next_job_s_fault(start: Callable[..., Worked]) -> None:
