@@ -98,6 +98,7 @@ def test_the_nearest_rival_and_those_within_the_margin_stay_out(
     words = np.array([(1, 0), (0.28, 0.96), (0, 1), (-1, 0)], np.float32)
     rivals = Rivals(("a", "b", "c"), words[[0, 1, 3]], words, np.array([0, 1, 1, 2]), 0.1, 1.0)
     assert rivals.near(np.array(points, np.float32)).tolist() == expected
+    assert rivals.near(np.array(points, np.float32), blur=2).all()
 
 
 def test_an_absent_instrument_gets_less_of_what_a_rival_claims() -> None:
@@ -307,7 +308,7 @@ def test_joint_prompts_keep_each_other_s_rivals_out_and_others_only_their_own(
 def test_hardly_any_name_of_an_instrument_competes_with_its_own_class(shipped: tuple[Model, Rivals]) -> None:
     """Names of classes and programs, bare and as a phrase; choir counts as vocals, synth lead as synth pad.
 
-    Measured: 0.3 % of 1,700 texts, and 1.3 others kept out of 12; 0.4 % of the bank's 12,000 texts.
+    Measured: 0.06 % of 1,656 texts, and 1.0 others kept out of 12; of a prompt bank's 5,100 phrases 0.1 % and 1.2.
     """
     own = {"choir": "vocals", "synth lead": "synth pad"}
     opened, rivals = shipped
@@ -321,5 +322,5 @@ def test_hardly_any_name_of_an_instrument_competes_with_its_own_class(shipped: t
     points = opened.conditioner.text([text for text, _ in texts])
     near = np.stack([rivals.near(point[None]) for point in points])
     itself = near[np.arange(len(texts)), [label for _, label in texts]]
-    assert (~itself).mean() < 0.02
+    assert (~itself).mean() < 0.01
     assert near.sum(axis=1).mean() - 1 < 2
