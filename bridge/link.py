@@ -5,13 +5,14 @@ A line that is down opens itself again when the next packet is sent.
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import struct
 import time
 from typing import Protocol
 
-from stemwright.bridge.messages import TOO_LARGE, BadMessage
+from stemwright.engine.errors import BadJob
 
 PATIENCE = 5.0  # seconds to connect, and for a packet to leave
 LARGEST_DATAGRAM = 65507  # bytes
@@ -50,10 +51,38 @@ class UdpLine:
         try:
             self._open().send(packet)
         except ConnectionError as error:
-            raise LineDown(str(error)) from error
+            raise LineDown(error.strerror or str(error)) from error
+        except OSError as error:
+            if error.errno != errno.EMSGSIZE:
+                raise LineDown(error.strerror or str(error)) from error
+            raise BadJob(
+                f"a request of {len(packet)} bytes does not go into one UDP packet. Use shorter prompts, "
+                "or the transport tcp."
+            ) from error
+
+    def receive(self, seconds: float) -> bytes | None:
+        """The next packet; None when none comes in time."""
+
+    def close(self) -> None: ...
+
+
+class UdpLine:
+    """Datagrams to one server, and from it alone."""
+
+    is_sure = False
+
+    def __init__(self, host: str, port: int) -> None:
+        self._where = (host, port)
+        self._socket: socket.socket | None = None
+
+    def send(self, packet: bytes) -> None:
+        try:
+            self._open().send(packet)
+        except ConnectionError as error:
+            raise LineDown(error.strerror or str(error)) from error
         except OSError as error:
             if len(packet) <= LARGEST_DATAGRAM // 8:
-                raise LineDown(str(error)) from error
+                raise LineDown(error.strerror or str(error)) from error
             raise BadMessage(
                 TOO_LARGE, f"{len(packet)} bytes do not go into one datagram here; use transport tcp"
             ) from error
@@ -65,7 +94,7 @@ class UdpLine:
                 return None
             return line.recv(LARGEST_DATAGRAM)
         except ConnectionError as error:  # the system tells that the last packet found nobody
-            raise LineDown(str(error)) from error
+            raise LineDown(error.strerror or str(error)) from error
 
     def close(self) -> None:
         if self._socket is not None:
@@ -97,7 +126,7 @@ class TcpLine:
             self._open().sendall(struct.pack(">I", len(packet)) + packet)
         except OSError as error:
             self.close()
-            raise LineDown(str(error)) from error
+            raise LineDown(error.strerror or str(error)) from error
 
     def receive(self, seconds: float) -> bytes | None:
         until = time.monotonic() + seconds
@@ -126,7 +155,7 @@ class TcpLine:
             heard = line.recv(1 << 17)
         except OSError as error:
             self.close()
-            raise LineDown(str(error)) from error
+            raise LineDown(error.strerror or str(error)) from error
         if not heard:
             self.close()
             raise LineDown("the server closed the connection")
@@ -147,9 +176,10 @@ class TcpLine:
 
 
 def _found(host: str, port: int, kind: socket.SocketKind) -> tuple[int, int, int, str, tuple[object, ...]]:
-    """The first address of a name; LineDown when the name is unknown."""
+    """An address of a name, IPv4 before IPv6: a server is on 127.0.0.1, and "localhost" may be both."""
     try:
-        family, found, number, name, where = socket.getaddrinfo(host, port, type=kind)[0]
+        every = socket.getaddrinfo(host, port, type=kind)
     except OSError as error:
         raise LineDown(f"no host {host!r}: {error.strerror}") from error
+    family, found, number, name, where = min(every, key=lambda one: one[0] != socket.AF_INET)
     return family, found, number, name, tuple(where)

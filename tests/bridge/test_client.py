@@ -19,7 +19,7 @@ from stemwright.bridge.messages import Fail, Message
 from stemwright.bridge.server import Peer, Server
 from stemwright.bridge.uploads import Uploads
 from stemwright.bridge.wire import Incoming
-from stemwright.engine.errors import BadInput, BadOutput
+from stemwright.engine.errors import BadInput, BadJob, BadOutput
 
 OPTIONS = (("prompt", "bass"), ("path", "/music/song.wav"))
 
@@ -322,6 +322,20 @@ def test_no_server_is_told_at_once_with_the_way_out(transport: str) -> None:
 def test_an_unknown_host_is_no_server() -> None:
     with Client("no-such-host.invalid") as client, pytest.raises(NoServer, match="no host"):
         client.ask(say.Ping(1))
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_localhost_is_this_machine(server: FakeServer, transport: str) -> None:
+    with Client("localhost", server.port, transport=transport) as client:
+        assert client.ask(say.Ping(1)) == [say.Pong(1)]
+
+
+def test_a_request_too_long_for_a_datagram_goes_over_tcp_only(server: FakeServer) -> None:
+    options = [("prompt", "slap bass " * 80)] * 100
+    with Client(port=server.port) as client, pytest.raises(BadJob, match="transport tcp"):
+        client.submit("take", "extract", options)
+    with Client(port=server.port, transport="tcp") as client:
+        assert client.submit("take", "extract", options) == say.Accepted("take", 0)
 
 
 def test_strangers_are_not_listened_to(server: FakeServer) -> None:

@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 import soundfile
 
+from stemwright.bridge import messages as say
 from stemwright.bridge import raylink
 from stemwright.bridge.cluster import RayPool
+from stemwright.bridge.messages import Message
 from stemwright.bridge.nodes import Actor, Failure, File, Returned
 from stemwright.bridge.pool import ENDS, WorkEvent
+from stemwright.bridge.queue import Queue, Row
 from stemwright.bridge.raylink import ActorHandle, NoCluster
 from stemwright.bridge.request import Request, make
 from stemwright.bridge.spool import Spool, read_done
@@ -240,6 +243,36 @@ def test_a_killed_actor_s_job_is_told_as_lost_and_done_by_another(start: Callabl
     assert len(after) == RAY_CPUS and killed not in after and after & before
 
 
+def test_the_queue_s_job_ends_finished_though_its_actor_is_killed(ray_cluster: Any, tmp_path: Path) -> None:
+    heard: list[Message] = []
+    has_ended, is_running = threading.Event(), threading.Event()
+
+    def on_event(row: Row, message: Message) -> None:
+        heard.append(message)
+        is_running.set()
+        if not isinstance(message, say.Progress | say.Result):
+            has_ended.set()
+
+    pool = RayPool(threads=1, work=step_by_step, load=no_engine)
+    queue = Queue(Spool(tmp_path), pool, settle=lambda request: request, on_event=on_event)
+    queue.start()
+    try:
+        queue.submit(make("take", "generate", [("prompt", "bass"), ("steps", 40)]), "me", heard.append)
+        assert is_running.wait(60)
+        busy = next(member for member in pool._members if member.batch is not None)
+        assert busy.actor is not None
+        os.kill(busy.actor.process(), signal.SIGKILL)
+        assert has_ended.wait(60)
+    finally:
+        queue.close(0.0)
+    told = [message for message in heard if not isinstance(message, say.Progress)]
+    assert [type(message) for message in told] == [say.Accepted, say.Result, say.Finished]
+    assert isinstance(told[1], say.Result)
+    assert Path(told[1].path).read_bytes() == b"bass"
+    row = queue.row("take")
+    assert row is not None and row.attempts == 2
+
+
 def test_an_actor_that_dies_between_jobs_is_not_the_next_job_s_fault(start: Callable[..., Worked]) -> None:
     worked = start(workers=1)
     worked.wait_for_free(1)
@@ -261,6 +294,30 @@ def test_a_job_that_kills_every_actor_is_told_as_lost_each_time(start: Callable[
     worked.wait_for_free(1)
     worked.give("next")
     assert worked.end("next").kind == "done"
+
+
+def test_a_lost_node_s_job_is_told_as_lost_and_the_others_go_on(
+    start: Callable[..., Worked], ray_cluster: Any
+) -> None:
+    node = ray_cluster.add_node(num_cpus=1, object_store_memory=80_000_000, include_dashboard=False)
+    try:
+        worked = start(workers=RAY_CPUS + 1)
+        worked.wait_for_free(RAY_CPUS + 1)
+        jobs = [f"job-{number}" for number in range(RAY_CPUS + 1)]
+        for job in jobs:
+            worked.give(job, steps=1000)
+        for job in jobs:
+            worked.progress(job)
+    finally:
+        ray_cluster.remove_node(node, allow_graceful=False)
+    lost = worked.wait(lambda event: event.kind == "lost").job
+    for job in set(jobs) - {lost}:
+        worked.pool.cancel(job)
+        assert worked.end(job).kind == "cancelled"
+    worked.wait_for_free(RAY_CPUS)
+    worked.events.clear()
+    worked.give(lost)
+    assert worked.end(lost).kind == "done"
 
 
 def test_an_error_in_the_actor_fails_the_job_and_keeps_the_actor(start: Callable[..., Worked]) -> None:
@@ -291,7 +348,9 @@ def test_stopping_ends_what_runs_and_tells_nothing_of_it(start: Callable[..., Wo
     worked.wait_for_free(1)
     worked.give("take", steps=1000)
     worked.progress("take")
+    begin = time.monotonic()
     worked.pool.stop(0.2)
+    assert time.monotonic() - begin < 4  # no thread had to be waited out
     assert not [event for event in worked.events if event.kind in ENDS]
     assert threading.active_count() == threads
 
