@@ -61,39 +61,12 @@ class UdpLine:
             ) from error
 
     def receive(self, seconds: float) -> bytes | None:
-        """The next packet; None when none comes in time."""
-
-    def close(self) -> None: ...
-
-
-class UdpLine:
-    """Datagrams to one server, and from it alone."""
-
-    is_sure = False
-
-    def __init__(self, host: str, port: int) -> None:
-        self._where = (host, port)
-        self._socket: socket.socket | None = None
-
-    def send(self, packet: bytes) -> None:
-        try:
-            self._open().send(packet)
-        except ConnectionError as error:
-            raise LineDown(error.strerror or str(error)) from error
-        except OSError as error:
-            if len(packet) <= LARGEST_DATAGRAM // 8:
-                raise LineDown(error.strerror or str(error)) from error
-            raise BadMessage(
-                TOO_LARGE, f"{len(packet)} bytes do not go into one datagram here; use transport tcp"
-            ) from error
-
-    def receive(self, seconds: float) -> bytes | None:
         line = self._open()
         try:
             if not select.select([line], [], [], max(0.0, seconds))[0]:
                 return None
             return line.recv(LARGEST_DATAGRAM)
-        except ConnectionError as error:  # the system tells that the last packet found nobody
+        except OSError as error:  # the system tells that the last packet found nobody
             raise LineDown(error.strerror or str(error)) from error
 
     def close(self) -> None:
