@@ -24,7 +24,8 @@ HOLD = 60.0  # seconds in which jobs without an input of their own take the last
 class Actions:
     """`do` runs in the MIDI thread, one action at a time, and may take milliseconds.
 
-    follow  told of each job and the action it came from, for the pad's light
+    follow    told of each job and the action it came from, for the pad's light
+    feedback  told of what no event tells: refusals and captures
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Actions:
         self._queue, self._inputs, self._presets = queue, inputs, presets
         self._live, self._note = live, note
         self.follow: Callable[[str, Action], None] = lambda job, action: None
+        self.feedback: Callable[[None, Message], None] = lambda row, message: None
         self._numbers = itertools.count(1)
         self._jobs: list[str] = []  # of ours, the newest last
         self._capture: tuple[str, float] | None = None  # its id, and when it was made
@@ -69,7 +71,14 @@ class Actions:
 
     def _keep(self, action: Action) -> None:
         name = self._name("midi-capture")
-        found = self._inputs.capture(say.Capture(name, action.length, action.unit))
+        asked = say.Capture(name, action.length, action.unit)
+        self.follow(name, action)
+        try:
+            found = self._inputs.capture(asked, action.at)
+        except BadMessage as error:
+            self.feedback(None, say.Fail(asked.address, error.code, str(error), name))
+            raise
+        self.feedback(None, found)
         self._capture = (name, action.at)
         self._note("midi", text=f"{found.seconds:.2f} s kept as {found.path}")
 
@@ -92,6 +101,7 @@ class Actions:
 
     def _told(self, message: Message) -> None:
         if isinstance(message, say.Fail):
+            self.feedback(None, message)
             self._note("midi", text=f"{message.job}: {message.text}")
 
     def _name(self, prefix: str) -> str:

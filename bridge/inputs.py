@@ -84,13 +84,16 @@ class Inputs:
             return self._kept(f"{request.job}.last", self._heard(request.bars, "bars"))
         return None
 
-    def capture(self, asked: Capture) -> Captured:
-        """Keep the end of the live input as a file of the capture's name; the same name again is refused."""
+    def capture(self, asked: Capture, at: float | None = None) -> Captured:
+        """Keep the end of the live input as a file of the capture's name; the same name again is refused.
+
+        at  the moment bars are counted back from, in monotonic seconds; None: now
+        """
         if not ID.fullmatch(asked.capture):
             raise BadMessage(BAD_ARGS, f"the id {asked.capture!r:.70} cannot be used: letters, digits, . _ -")
         if (self._captures / f"{asked.capture}.wav").exists():
             raise BadMessage(ID_IN_USE, f"a capture {asked.capture!r} exists already; choose another id")
-        heard = self._heard(asked.length, asked.unit)
+        heard = self._heard(asked.length, asked.unit, at)
         path = self._kept(asked.capture, heard)
         channels, frames = heard.samples.shape
         return Captured(asked.capture, str(path), frames / heard.rate, heard.rate, channels)
@@ -100,7 +103,7 @@ class Inputs:
         with self._lock:
             return self._regions.get(name) or self._regions.get(f"{name}.last")
 
-    def _heard(self, length: float, unit: str) -> Heard:
+    def _heard(self, length: float, unit: str, at: float | None = None) -> Heard:
         if self._live is None:
             raise BadMessage(NO_AUDIO, "no live input is open; start with: stemwright serve --input DEVICE")
         if unit not in ("seconds", "bars"):
@@ -109,7 +112,7 @@ class Inputs:
             raise BadMessage(BAD_ARGS, f"{length:g} {unit}; it may be up to 600")
         if unit == "seconds":
             return self._live.last(length)
-        moments = None if self.clock is None else self.clock.bars(length)
+        moments = None if self.clock is None else self.clock.bars(length, at)
         if moments is None:
             raise BadMessage(NO_AUDIO, "no MIDI clock runs, so there are no bars; capture seconds instead")
         begin, end = (self._live.frame_at(moment) for moment in moments)

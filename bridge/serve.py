@@ -189,7 +189,7 @@ def made_midi(settings: Settings, actions: Actions, inputs: Inputs, log: Log) ->
     if not settings.midi:
         return None
     midi = Midi(read_map(settings.midi_map), actions.do, on_state=lambda text: log.note("midi", text=text))
-    actions.follow = midi.follow
+    actions.follow, actions.feedback = midi.follow, midi.feedback
     inputs.clock = midi.clock
     return midi
 
