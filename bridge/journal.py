@@ -111,20 +111,22 @@ class Journal:
     def _open(self) -> None:
         self._reader: sqlite3.Connection | None = None
         self._file = sqlite3.connect(self.path, isolation_level=None, timeout=10)
-        for setting in ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = FULL"):
-            self._file.execute(f"PRAGMA {setting}")
-        self._file.execute("PRAGMA journal_size_limit = 16777216")
         version = self._file.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and not self._file.execute("SELECT 1 FROM sqlite_master").fetchone():
+        is_new = version == 0 and not self._file.execute("SELECT 1 FROM sqlite_master").fetchone()
+        if is_new:
+            self._file.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        elif version != VERSION:
+            raise _Useless(f"its version is {version}, this Stemwright knows {VERSION}")
+        for setting in ("journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {1 << 24}"):
+            self._file.execute(f"PRAGMA {setting}").fetchone()
+        if is_new:
             self._file.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
-        self._check(version or VERSION)
+        self._check()
         self._reader = sqlite3.connect(
             f"{self.path.as_uri()}?mode=ro", uri=True, timeout=10, check_same_thread=False
         )
 
-    def _check(self, version: int) -> None:
-        if version != VERSION:
-            raise _Useless(f"its version is {version}, this Stemwright knows {VERSION}")
+    def _check(self) -> None:
         if self.path.stat().st_size <= LARGEST_CHECKED:
             found = self._file.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
@@ -145,7 +147,7 @@ class Journal:
         except (OSError, sqlite3.Error, _Useless) as second:
             raise self._unusable(second) from second
         self.problem = (
-            f"the journal could not be read ({error}); it was put aside as {quoted(aside)}, and a new one "
+            f"the journal could not be read ({' '.join(str(error).split())}); it was put aside as {quoted(aside)}, and a new one "
             "begun. Jobs that waited in it are not done; results on the disk are kept."
         )
         log.warning(self.problem)
@@ -254,7 +256,7 @@ def _plain(entry: Entry) -> tuple[Any, ...]:
     row = entry.row
     results = [[one.index, one.count, one.kind, one.path, one.seconds, one.seed] for one in row.results]
     request = json.dumps(row.request.to_json())
-    asked = request if entry.asked is row.request else json.dumps(entry.asked.to_json())
+    asked = request if entry.asked == row.request else json.dumps(entry.asked.to_json())
     return (
         row.request.job, entry.number, row.client, asked, request, row.state, entry.is_cancelled,
         row.attempts, row.submitted, entry.ended, row.seconds, row.code, row.text, json.dumps(results),

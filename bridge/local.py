@@ -58,7 +58,8 @@ class LocalPool:
             worker.start(tell)
 
     def free(self) -> int:
-        return sum(worker.is_free for worker in self._workers)
+        with self._change:
+            return sum(worker.is_free for worker in self._workers)
 
     def give(self, batch: tuple[Request, ...], folders: tuple[Path, ...]) -> None:
         with self._change:
@@ -162,8 +163,8 @@ class _Worker:
             self._say({"do": "cancel", "job": job})
             self._end_later(self.batch, job)
         else:
-            self._ended(job)
             self._tell(WorkEvent("cancelled", job))
+            self._ended(job)
 
     def leave(self) -> None:
         self._is_leaving = True
@@ -257,11 +258,10 @@ class _Worker:
                 self.state = "broken"
                 self._last_words.append(event.text)
                 return  # told when it has ended
-            elif event.kind in ENDS:
+            if not self._is_muted:
+                self._tell(event)
+            if event.kind in ENDS:
                 self._ended(event.job)
-            if self._is_muted:
-                return
-        self._tell(event)
 
     def _mourn(self) -> None:
         """The process has ended: what that means for its work."""
@@ -286,11 +286,10 @@ class _Worker:
                     self.batch = None
             else:
                 self.state = "starting"
+            for event in events:
+                if not self._is_muted and (event.kind == "lost" or not self._is_leaving):
+                    self._tell(event)
             self._change.notify_all()
-            if self._is_muted or self._is_leaving:
-                events = [event for event in events if event.kind == "lost" and not self._is_muted]
-        for event in events:
-            self._tell(event)
 
     def _why(self, process: subprocess.Popen[bytes] | None) -> str:
         if self._last_words and (process is None or self.state == "broken"):

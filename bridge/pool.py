@@ -76,7 +76,9 @@ Tell = Callable[[WorkEvent], None]
 
 
 class Pool(Protocol):
-    """Engines at work. Every job that is given comes to one of ENDS, unless the pool is stopped."""
+    """Engines at work. Every job that is given comes to one of ENDS, unless the pool is stopped; that is told
+    before its place counts as free.
+    """
 
     def start(self, tell: Tell) -> None:
         """`tell` may be called from any thread."""

@@ -12,6 +12,7 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -95,11 +96,13 @@ class Queue:
         self._spool, self._pool, self._settle, self._on_event = spool, pool, settle, on_event
         self._limits = limits or Limits()
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._news: deque[WorkEvent] = deque()  # from the pool
         self._waiting = Waiting()
         self._words: list[_Words] = []
         self._new: set[str] = set()  # jobs of this round
         self._given: list[tuple[str, ...]] = []  # batches of this round
         self._told: dict[str, float] = {}  # when progress was told last
+        self._room = 0  # batches that the pool can take
         self._model = self._device = self._trouble = ""
         self._is_stopping = False
         self._is_behind = False  # the journal lacks something
@@ -114,7 +117,8 @@ class Queue:
         if self._error is not None:
             self._thread.join()
             raise self._error
-        self._pool.start(lambda event: self._inbox.put(partial(self._worked, event)))
+        self._pool.start(self._tell_news)
+        self._inbox.put(self._read_news)
 
     def close(self, seconds: float) -> None:
         """No new jobs; what runs has so long to end, and stays in the journal if it does not."""
@@ -124,6 +128,10 @@ class Queue:
         self._pool.stop(seconds)
         self._inbox.put(None)
         self._thread.join()
+
+    def _tell_news(self, event: WorkEvent) -> None:
+        self._news.append(event)
+        self._inbox.put(self._read_news)
 
     def submit(self, request: Request, client: str, answer: Answer) -> None:
         """Any thread, at once. `answer` gets Accepted or Fail, once, after the commit.
@@ -153,7 +161,7 @@ class Queue:
 
     def counts(self) -> Counts:
         running = self._table.count(RUNNING)
-        state = "working" if running else "ready" if self._pool.free() else "starting"
+        state = "working" if running else "ready" if self._room else "starting"
         return Counts(
             "failing" if self._trouble else state,
             self._table.count(QUEUED),
@@ -288,9 +296,8 @@ class Queue:
     def _ahead(self, row: Row) -> int:
         """About how many jobs begin or end first."""
         running = self._table.count(RUNNING)
-        return self._waiting.ahead(row.request.priority, row.client) + (
-            0 if self._pool.free() else max(1, running)
-        )
+        before = self._waiting.ahead(row.request.priority, row.client)
+        return before + (0 if self._pool.free() else max(1, running))
 
     def _cancel(self, job: str, answer: Answer) -> None:
         entry = self._table.find(job)
@@ -309,12 +316,16 @@ class Queue:
             self._answer(answer, ending(entry.row)[-1])
 
     def _give_out(self) -> None:
-        """The next jobs to the pool, as many as it can take; given after the commit."""
-        room = 0 if self._is_stopping else self._pool.free()
-        while room > 0 and (batch := self._waiting.pop()):
+        """The next jobs to the pool, as many as it can take; given after the commit.
+
+        What a job came to is told before its place is free, and so it is dealt with before that is taken.
+        """
+        self._room = 0 if self._is_stopping else self._pool.free()
+        self._read_news()
+        while self._room > 0 and (batch := self._waiting.pop()):
             if ready := tuple(job for job in batch if self._begin(job)):
                 self._given.append(ready)
-                room -= 1
+                self._room -= 1
 
     def _begin(self, job: str) -> bool:
         """Whether it can be given."""
@@ -335,6 +346,10 @@ class Queue:
             replace(entry, row=replace(entry.row, state=RUNNING, attempts=entry.row.attempts + 1))
         )
         return True
+
+    def _read_news(self) -> None:
+        while self._news:
+            self._safely(partial(self._worked, self._news.popleft()))
 
     def _worked(self, event: WorkEvent) -> None:
         """What the pool tells."""

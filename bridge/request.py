@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from stemwright.bridge.messages import BAD_ARGS, LONGEST_ID, BadMessage, Value
@@ -52,8 +52,8 @@ class Request:
 
     def to_json(self) -> dict[str, Any]:
         """Only what differs from the defaults."""
-        plain = {field.name: field.default for field in fields(self)}
-        return {name: value for name, value in asdict(self).items() if value != plain[name]}
+        values = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
+        return {name: value for name, value, default in values if value != default}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Request:

@@ -10,7 +10,7 @@
         reserve                bytes kept so that on a full disk the journal can still be written
 
 A job's folder has its id for a name; an id that some file system would mistake for another (capitals, a dot
-at the end, "con") gets a tail: Bass → bass~3e5f91a2. Whoever works in a job's folder holds its lock.
+at the end, "con") gets a number in front: Bass → 9452e40e~bass. Whoever works in a job's folder holds its lock.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def folder_name(job: str) -> str:
     plain = job.lower().rstrip(".")
     if plain == job and job.partition(".")[0] not in RESERVED:
         return job
-    return f"{plain}~{zlib.crc32(job.encode()):08x}"
+    return f"{zlib.crc32(job.encode()):08x}~{plain}"
 
 
 def clear(folder: Path) -> None:
@@ -207,7 +207,7 @@ def _result(folder: Path, plain: Mapping[str, Any]) -> MadeFile:
 
 
 def _put(path: Path, content: Any, *, is_lasting: bool = False) -> None:
-    """A small JSON file, whole or not at all; lasting: through a power cut."""
+    """A small JSON file, whole or not at all; lasting: also after a power cut, if its name is there."""
     part = path.with_name(f".stemwright-{path.name}.part")
     try:
         with part.open("wb") as file:
@@ -220,17 +220,6 @@ def _put(path: Path, content: Any, *, is_lasting: bool = False) -> None:
         with suppress(OSError):
             part.unlink()
         raise
-    if is_lasting:
-        _flush_folder(path.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 class Held(BadOutput):
