@@ -184,10 +184,16 @@ class SonicPi:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._quit_scsynth()
         self.server.__exit__(kind, error, trace)
         self._window.close()
-        with suppress(OSError):  # what scsynth leaves behind when it is ended from outside
-            Path(f"/dev/shm/SuperColliderServer_{self._scsynth}").unlink()
+
+    def _quit_scsynth(self, seconds: float = 5) -> None:
+        """Let it take leave of JACK, which else waits ten seconds for it at its own end."""
+        end = time.monotonic() + seconds
+        self._window.sendto(packet("/quit"), ("127.0.0.1", self._scsynth))
+        while self._scsynth in taken_ports() and time.monotonic() < end:
+            time.sleep(0.05)
 
     def boot(self, seconds: float = PATIENCE) -> None:
         """Until all of it listens and it answers its window; then cues from this machine are let in."""

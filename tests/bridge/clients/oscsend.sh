@@ -12,7 +12,7 @@ reply_port=${STEMWRIGHT_REPLY_PORT:-7838}
 song=${STEMWRIGHT_SONG:?the path of an audio file}
 
 stemwright() { # stemwright REQUEST TYPES VALUE...
-  oscsend localhost "$port" "/stemwright/$1" "${@:2}"
+  oscsend 127.0.0.1 "$port" "/stemwright/$1" "${@:2}"
 }
 
 exec {heard}< <(exec oscdump -L "$reply_port")
