@@ -147,8 +147,9 @@ class Journal:
         except (OSError, sqlite3.Error, _Useless) as second:
             raise self._unusable(second) from second
         self.problem = (
-            f"the journal could not be read ({' '.join(str(error).split())}); it was put aside as {quoted(aside)}, and a new one "
-            "begun. Jobs that waited in it are not done; results on the disk are kept."
+            f"the journal could not be read ({' '.join(str(error).split())}); it was put aside as "
+            f"{quoted(aside)}, and a new one begun. Jobs that waited in it are not done; results on the disk "
+            "are kept."
         )
         log.warning(self.problem)
 

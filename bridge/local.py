@@ -129,6 +129,7 @@ class _Worker:
         self._is_awaited = False  # somebody needs it now
         self._starts = 0  # in a row without getting ready
         self._short_lives = 0  # in a row
+        self._trouble = ""  # why it does not start, in its own words
         self._last_words: deque[str] = deque(maxlen=5)  # on standard error
         self._thread = threading.Thread(target=self._keep, name=f"worker {number}", daemon=True)
 
@@ -206,6 +207,7 @@ class _Worker:
             if self._is_leaving:
                 return None
             self._is_awaited = False
+            self._trouble = ""
             self._last_words.clear()
             try:
                 self.process = subprocess.Popen(
@@ -221,7 +223,7 @@ class _Worker:
                     creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
                 )
             except OSError as error:
-                self._last_words.append(f"{self._command[0]}: {error.strerror}")
+                self._trouble = f"{self._command[0]}: {error.strerror}"
             return self.process
 
     def _live(self, process: subprocess.Popen[bytes]) -> None:
@@ -256,7 +258,7 @@ class _Worker:
                     self._send_batch()
             elif event.kind == "broken":
                 self.state = "broken"
-                self._last_words.append(event.text)
+                self._trouble = event.text
                 return  # told when it has ended
             if not self._is_muted:
                 self._tell(event)
@@ -292,8 +294,8 @@ class _Worker:
             self._change.notify_all()
 
     def _why(self, process: subprocess.Popen[bytes] | None) -> str:
-        if self._last_words and (process is None or self.state == "broken"):
-            return self._last_words[-1]
+        if self._trouble:
+            return self._trouble
         code = None if process is None else process.returncode
         words = f": {self._last_words[-1]}" if self._last_words else ""
         return f"the engine's process ended (exit code {code}){words}"

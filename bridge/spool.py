@@ -10,7 +10,8 @@
         reserve                bytes kept so that on a full disk the journal can still be written
 
 A job's folder has its id for a name; an id that some file system would mistake for another (capitals, a dot
-at the end, "con") gets a number in front: Bass → 9452e40e~bass. Whoever works in a job's folder holds its lock.
+at the end, "con") gets a number in front: Bass → 9452e40e~bass. Whoever works in a job's folder holds
+its lock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A worker process without an engine: what it does with a job is said by its first prompt.
 
-Run as a program it speaks as `stemwright.bridge.worker` does; `instant` is its work, for pools in the test's own
-process. Results hold a token drawn anew each time, so that a job done twice shows.
+Run as a program it speaks as `stemwright.bridge.worker` does; `instant` is its work, for pools in the test's
+own process. Results hold a token drawn anew each time, so that a job done twice shows.
 """
 
 import json
@@ -24,7 +24,7 @@ COMMAND = (sys.executable, __file__)
 
 
 def command(**settings: object) -> tuple[str, ...]:
-    """Starts one. broken=PATH: the engine cannot be loaded while that file exists; dying=PATH: it dies then"""
+    """Starts one. broken=PATH: the engine does not load while that file exists; dying=PATH: it dies then"""
     return (*COMMAND, json.dumps({name: str(value) for name, value in settings.items()}))
 
 

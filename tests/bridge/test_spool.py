@@ -144,9 +144,8 @@ def test_size_is_that_of_all_files(spool: Spool) -> None:
 
 
 def test_a_second_server_is_refused_while_the_first_lives(spool: Spool) -> None:
-    with spool.locked():
-        with pytest.raises(SpoolInUse, match="another server"), Spool(spool.root).locked():
-            pass
+    with spool.locked(), pytest.raises(SpoolInUse, match="another server"), Spool(spool.root).locked():
+        pass
     with spool.locked():
         pass
 
