@@ -24,7 +24,7 @@ from stemwright.engine.prompts import listed_sounds
 from stemwright.engine.settings import Settings
 from stemwright.engine.tracks import Roles
 
-BLUR = 0.08  # more margin for a reference sound: without, 10 of 100 stems had their own kind as a rival; with, 0
+BLUR = 0.08  # more margin for a reference sound: without, 10 of 100 had their own kind as a rival; with, 0
 
 
 @dataclass(frozen=True)

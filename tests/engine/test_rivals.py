@@ -308,7 +308,8 @@ def test_joint_prompts_keep_each_other_s_rivals_out_and_others_only_their_own(
 def test_hardly_any_name_of_an_instrument_competes_with_its_own_class(shipped: tuple[Model, Rivals]) -> None:
     """Names of classes and programs, bare and as a phrase; choir counts as vocals, synth lead as synth pad.
 
-    Measured: 0.06 % of 1,656 texts, and 1.0 others kept out of 12; of a prompt bank's 5,100 phrases 0.1 % and 1.2.
+    Measured: 0.06 % of 1,656 texts, and 1.0 others kept out of 12; of a prompt bank's 5,100
+    phrases 0.1 % and 1.2.
     """
     own = {"choir": "vocals", "synth lead": "synth pad"}
     opened, rivals = shipped
