@@ -177,6 +177,20 @@ def test_rivals_are_asked_once_in_one_step_and_share_the_encoding() -> None:
     assert encoded(work) == 4
 
 
+def test_rivals_hear_the_same_noise_as_the_first_look() -> None:
+    heard: list[bytes] = []
+
+    def listening(latents: Array, conditions: Array) -> Array:
+        heard.append(latents[2].tobytes())
+        return latents
+
+    looked = {"defaults": {"extract": {"steps": 1, "overlap": 2, "looks": 2}}}
+    fake = model(listening, rivals=RIVALS, **looked)
+    Engine(dataclasses.replace(fake, conditioner=Meanings())).run(extract("sax", seconds=1.0))
+    first, second, *rivals = heard
+    assert rivals == [first, first] and second != first
+
+
 def test_rivals_never_make_a_batch_larger() -> None:
     for names in (("sax",), ("sax", "hat"), ("sax", "hat", "bass")):
         rows = [
