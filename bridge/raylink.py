@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from stemwright.bridge.nodes import Actor, Failure, File, Word
 from stemwright.engine.errors import MissingExtra, StemwrightError
 
 THREADS = 4  # of an actor, unless somebody says
+CONNECT = 5.0  # seconds for a cluster to answer
 LOOK = 0.25  # seconds between two looks whether to go on waiting
 
 
@@ -48,15 +50,13 @@ class Cluster:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         logging.getLogger("ray").setLevel(logging.ERROR)
         _hush()
+        _refuse_silence(os.environ.get("RAY_ADDRESS", address) if address == "auto" else address)
         with _signals_kept():
             try:
                 self._ray.init(address=address, log_to_driver=False, configure_logging=False)
             except Exception as error:  # Ray's are of many kinds, ConnectionError the most frequent
                 reason = (str(error) or type(error).__name__).strip().splitlines()[0]
-                raise NoCluster(
-                    f"no Ray cluster answers at {address!r} ({reason:.200}). "
-                    "Start one with: ray start --head; or give its address: --ray HOST:6379"
-                ) from error
+                raise _no_cluster(address, reason) from error
 
     def close(self) -> None:
         if self._is_ours and self._ray.is_initialized():
@@ -158,6 +158,24 @@ def _probe(folder: Path) -> Iterator[tuple[File, str]]:
     finally:
         with suppress(OSError):
             path.unlink()
+
+
+def _no_cluster(address: str, reason: str) -> NoCluster:
+    return NoCluster(
+        f"no Ray cluster answers at {address!r} ({reason:.200}). "
+        "Start one with: ray start --head; or give its address: --ray HOST:6379"
+    )
+
+
+def _refuse_silence(address: str) -> None:
+    """NoCluster where nobody listens: Ray itself would go on trying for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or "://" in address or not port.isdigit():
+        return  # "auto", "local", "ray://…": Ray knows by itself
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, getattr(error, "strerror", None) or str(error)) from error
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -78,10 +79,10 @@ def broken_engine(model: str | None) -> Any:
     raise ModelMissing("no such model folder")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def by_value() -> Iterator[None]:
+@pytest.fixture(scope="module")
+def by_value(ray_cluster: Any) -> Iterator[None]:
     """Actors get what is defined here by value, since they cannot import it."""
-    pickle = pytest.importorskip("ray", reason="needs Ray: pip install 'stemwright[ray]'").cloudpickle
+    pickle = sys.modules["ray"].cloudpickle
     pickle.register_pickle_by_value(sys.modules[__name__])
     yield
     pickle.unregister_pickle_by_value(sys.modules[__name__])
@@ -131,7 +132,7 @@ class Worked:
 
 
 @pytest.fixture
-def start(ray_cluster: Any, tmp_path: Path) -> Iterator[Callable[..., Worked]]:
+def start(by_value: None, tmp_path: Path) -> Iterator[Callable[..., Worked]]:
     """Starts pools; they are stopped at the end."""
     started: list[Worked] = []
 
@@ -243,7 +244,7 @@ def test_a_killed_actor_s_job_is_told_as_lost_and_done_by_another(start: Callabl
     assert len(after) == RAY_CPUS and killed not in after and after & before
 
 
-def test_the_queue_s_job_ends_finished_though_its_actor_is_killed(ray_cluster: Any, tmp_path: Path) -> None:
+def test_the_queue_s_job_ends_finished_though_its_actor_is_killed(by_value: None, tmp_path: Path) -> None:
     heard: list[Message] = []
     has_ended, is_running = threading.Event(), threading.Event()
 
@@ -387,10 +388,23 @@ def test_no_cluster_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) ->
     handler = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(raylink, "import_module", lambda name: Ray)
     with pytest.raises(NoCluster, match="ray start --head") as caught:
-        RayPool("10.0.0.1:6379").start(lambda event: None)
+        RayPool("auto").start(lambda event: None)
     assert "Could not find any running Ray instance." in str(caught.value)
     assert "much more" not in str(caught.value)
     assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_an_address_where_nobody_listens_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ray:
+        is_initialized = staticmethod(lambda: False)
+
+    monkeypatch.setattr(raylink, "import_module", lambda name: Ray)
+    with socket.socket() as taken:  # a port of our own, where nobody answers
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(NoCluster, match="ray start --head"):
+            RayPool(f"127.0.0.1:{taken.getsockname()[1]}").start(lambda event: None)
+    with pytest.raises(NoCluster, match="ray start --head"):
+        RayPool("127.0.0.1:99999").start(lambda event: None)
 
 
 def test_without_ray_the_command_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
