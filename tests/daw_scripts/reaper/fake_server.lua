@@ -32,7 +32,8 @@ local function write(path, text)
 end
 
 function server:tell(place, state, progress)
-  write(place .. "/status.json", json.encode({ state = state, progress = progress, stage = "sample", text = "", seconds_left = 3 }))
+  local status = { state = state, progress = progress, stage = "sample", text = "", seconds_left = 3 }
+  write(place .. "/status.json", json.encode(status))
 end
 
 local function scaled(samples, gain)

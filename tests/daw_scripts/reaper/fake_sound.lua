@@ -18,7 +18,8 @@ function sound.read(path)
   while at + 8 <= #data do
     local name, size = string.unpack("<c4I4", data, at)
     if name == "fmt " then
-      found.tag, found.channels, found.rate, _, _, found.bits = string.unpack("<I2I2I4I4I2I2", data, at + 8)
+      found.tag, found.channels, found.rate = string.unpack("<I2I2I4", data, at + 8)
+      found.bits = string.unpack("<I2", data, at + 22)
       if found.tag == 0xFFFE then found.tag = string.unpack("<I2", data, at + 8 + 24) end
     elseif name == "data" then
       samples = data:sub(at + 8, at + 7 + size)
@@ -38,7 +39,8 @@ function sound.write(path, channels, rate, samples)
   local data = table.concat(parts)
   local format = string.pack("<I2I2I4I4I2I2", 3, channels, rate, rate * channels * 4, channels * 4, 32)
   local file = assert(io.open(path, "wb"))
-  file:write("RIFF", string.pack("<I4", 36 + #data), "WAVEfmt ", string.pack("<s4", format), "data", string.pack("<I4", #data), data)
+  file:write("RIFF", string.pack("<I4", 36 + #data), "WAVEfmt ", string.pack("<s4", format))
+  file:write("data", string.pack("<I4", #data), data)
   file:close()
 end
 

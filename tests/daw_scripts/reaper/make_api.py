@@ -1,6 +1,6 @@
-"""Makes reaper_api.lua: the published signatures of the calls our scripts use, so that tests need nothing else.
+"""Makes reaper_api.lua: the published signatures of the calls that our scripts use.
 
-    python make_api.py path/to/reaper_api.json
+python make_api.py path/to/reaper_api.json
 """
 
 import json
@@ -10,7 +10,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = HERE.parents[2] / "daw_scripts" / "reaper" / "Stemwright"
-OF_LUA = {"defer", "atexit", "new_array", "ImGui_GetBuiltinPath"}  # of REAPER's Lua or of ReaImGui, not of the header
+OF_LUA = {
+    "defer",
+    "atexit",
+    "new_array",
+    "ImGui_GetBuiltinPath",
+}  # of REAPER's Lua or of ReaImGui, not of the header
 HEAD = """\
 -- Signatures of REAPER's published API, as C, of the calls that our scripts use.
 -- Made by make_api.py from a list of the functions in REAPER's own SDK header; do not edit.

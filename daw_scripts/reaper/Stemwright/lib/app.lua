@@ -122,6 +122,13 @@ local function start_server(run, now)
   end
 end
 
+-- A server was started for the job, and yet nobody has taken it.
+local function give_up(run)
+  trouble.raise("No server took the job within %.0f seconds of its start. If one runs already, it watches another "
+    .. "folder: stop it. Then type in a terminal, to see what it says:\n\n\"%s\" serve --inbox \"%s\"",
+    flow.START_PATIENCE, settings.command(), run.folder)
+end
+
 -- One look at all jobs → whether all are over
 local function look(run, now)
   local is_over, sum, line, buttons = true, 0, nil, { "cancel" }
@@ -133,6 +140,7 @@ local function look(run, now)
     if not flow.is_over(machine) then
       is_over = false
       line = line or flow.told(machine)
+      if machine.trouble == "absent" and machine.starts > 0 then give_up(run) end
       if machine.trouble then line, buttons = flow.told(machine), { "start", "cancel" } end
     end
     sum = sum + (flow.is_over(machine) and 1 or machine.progress)

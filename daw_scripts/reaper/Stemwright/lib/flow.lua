@@ -21,7 +21,7 @@ local OVER = { finished = true, failed = true, cancelled = true }
 function flow.new(id, now)
   return {
     id = id, state = "handed", progress = 0.0, stage = "", text = "", seconds_left = -1.0, trouble = nil,
-    results = {}, code = "", heard = now, patience = flow.PATIENCE, said = nil,
+    results = {}, code = "", starts = 0, heard = now, patience = flow.PATIENCE, said = nil,
   }
 end
 
@@ -32,6 +32,7 @@ end
 -- A server has been started; it gets time to come up.
 function flow.started(machine, now)
   machine.heard, machine.patience, machine.trouble = now, flow.START_PATIENCE, nil
+  machine.starts = machine.starts + 1
 end
 
 -- The user does not want it any more.

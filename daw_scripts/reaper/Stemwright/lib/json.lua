@@ -93,7 +93,7 @@ local function read_text(text, at)
   local parts = {}
   at = at + 1
   while true do
-    local stop = text:find('[%c"\\]', at) or complain(at, "a text without end")
+    local stop = text:find('[\0-\31"\\]', at) or complain(at, "a text without end")
     parts[#parts + 1] = text:sub(at, stop - 1)
     local letter = text:sub(stop, stop)
     if letter == '"' then return table.concat(parts), stop + 1 end

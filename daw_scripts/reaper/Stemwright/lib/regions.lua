@@ -180,7 +180,7 @@ function regions.find(project, from, with_effects, task)
   if task == "generate" then return for_nothing(project) end
   local start, stop, is_set = time_selection(project)
   if from == "time" or (from == "auto" and is_set) or with_effects then
-    if not is_set then 
+    if not is_set then
       trouble.raise("There is no time selection%s. Drag one over the part to work on.",
         with_effects and ", which rendering with effects needs" or "")
     end

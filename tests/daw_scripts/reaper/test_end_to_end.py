@@ -1,0 +1,227 @@
+"""The REAPER scripts in a fake REAPER, with the real server and the default model: sound in, tracks out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.bridge.real import Child, needs, server_command
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+SCRIPTS = ROOT / "daw_scripts" / "reaper" / "Stemwright"
+NAME = 'Söng "eins" 歌'
+QUIET = {"OMP_NUM_THREADS": "1"}
+SOCKETS = Path("/usr/lib/x86_64-linux-gnu/lua/5.4/socket/core.so")
+pytestmark = needs("lua5.4")
+
+
+@dataclass
+class Session:
+    """A folder that is home, with an inbox, a song, and what the fake made of it."""
+
+    folder: Path
+    kept: dict[str, str] = field(default_factory=dict)
+    port: int = 0  # of the server
+    child: Child | None = None  # the server itself
+
+    @property
+    def media(self) -> Path:
+        return self.folder / NAME
+
+    @property
+    def inbox(self) -> Path:
+        return self.folder / "in box"
+
+    def song(self, seconds: float, rate: int = 44100) -> Path:
+        """A piece of real music, stereo."""
+        self.media.mkdir(exist_ok=True)
+        wave, _ = soundfile.read(
+            ROOT / "engine" / "demo" / "boas.flac", stop=round(seconds * 44100), always_2d=True
+        )
+        path = self.media / "song.wav"
+        soundfile.write(path, np.repeat(wave, 2, axis=1)[:, :2] * [1.0, 0.7], rate, subtype="FLOAT")
+        return path
+
+    def run(self, order: dict[str, Any]) -> dict[str, Any]:
+        """What the project holds afterwards."""
+        order = {"folder": str(self.folder), "media": str(self.media), **order}
+        order["kept"] = {"inbox": str(self.inbox), **self.kept, **order.get("kept", {})}
+        (self.folder / "order.json").write_text(json.dumps(order))
+        command = ["lua5.4", str(HERE / "real.lua"), str(SCRIPTS), str(self.folder / "order.json")]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
+        assert done.returncode == 0, done.stderr[-3000:]
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """The real server with the default model watches the session's inbox."""
+    folder = tmp_path_factory.mktemp("session")
+    session = Session(folder)
+    command = [*server_command(folder / "spool", folder), "--inbox", str(session.inbox)]
+    with Child(command, QUIET) as child:
+        session.port, session.child = int(child.wait_for(r"ready on \S+ port (\d+)")[1]), child
+        yield session
+        assert child.stop() == 0, child.told()
+        assert not [line for line in child.lines if "Traceback" in line], child.told()
+
+
+def sounds(made: dict[str, Any], *tracks: int) -> list[np.ndarray]:
+    """The files of the first takes of those tracks, (frames, channels) each."""
+    return [
+        soundfile.read(made["tracks"][track]["items"][0]["takes"][0]["path"], always_2d=True)[0]
+        for track in tracks
+    ]
+
+
+def test_stem_and_rest_of_a_time_selection_add_up_to_it(session: Session) -> None:
+    song = session.song(2.5)
+    item = {"path": str(song), "position": 1.0, "length": 2.5}
+    made = session.run(
+        {
+            "rate": 44100,
+            "time": [1.500013, 3.000021],  # between samples
+            "tracks": [{"name": NAME, "is_selected": True, "items": [item]}, {"name": "below", "items": []}],
+            "answers": [{"prompts": 'the "low" bass; drums', "seed": "3"}],
+        }
+    )
+    assert made["messages"] == []
+    names = [f'the "low" bass - {NAME}', f"drums - {NAME}", f"rest - {NAME}"]
+    assert [track["name"] for track in made["tracks"]] == [NAME, *names, "below"]
+    first, last = round(1.500013 * 44100), round(3.000021 * 44100)
+    for track in made["tracks"][1:4]:
+        assert track["items"][0]["position"] == pytest.approx(first / 44100, abs=1e-12)
+        assert track["items"][0]["length"] == pytest.approx((last - first) / 44100, abs=1e-12)
+    stems = sounds(made, 1, 2, 3)
+    part = soundfile.read(song, always_2d=True)[0][first - 44100 : last - 44100]
+    assert [stem.shape for stem in stems] == [part.shape] * 3
+    assert all(np.abs(stem).max() > 1e-4 for stem in stems)
+    np.testing.assert_allclose(sum(stems), part, atol=2**-22)  # measured 9e-8
+    assert made["undo"] == 1 and made["loose"] == 0 and made["accessors"] == 0
+    assert list(session.inbox.iterdir()) == []  # no temporary files
+
+
+def test_an_item_at_another_rate_with_offset_gives_variations_as_takes(session: Session) -> None:
+    song = session.song(2.5)
+    item = {
+        "path": str(song),
+        "position": 7.25,
+        "length": 0.8,
+        "offset": 0.5,
+        "play_rate": 1.25,
+        "is_selected": True,
+    }
+    made = session.run(
+        {
+            "rate": 48000,
+            "tracks": [{"name": "Gtr", "items": [item]}],
+            "answers": [{"prompts": "electric guitar", "variations": "2"}],
+        }
+    )
+    assert made["messages"] == []
+    stem, rest = made["tracks"][1]["items"][0], made["tracks"][2]["items"][0]
+    assert (stem["position"], stem["length"]) == (7.25, 0.8)
+    assert [take["name"] for take in stem["takes"]] == ["electric guitar, seed 0", "electric guitar, seed 1"]
+    sums = []
+    for ours, others in zip(stem["takes"], rest["takes"], strict=True):
+        (one, rate), (other, _) = soundfile.read(ours["path"]), soundfile.read(others["path"])
+        assert rate == 48000 and one.shape == other.shape == (38400, 2)
+        sums.append(one + other)
+    np.testing.assert_allclose(sums[0], sums[1], atol=2**-22)  # measured 1e-7: both are the item
+
+
+def test_the_server_says_what_is_wrong_in_its_own_words(session: Session) -> None:
+    item = {"path": str(session.song(1.0)), "position": 0.0, "length": 1.0, "is_selected": True}
+    made = session.run(
+        {
+            "rate": 44100,
+            "tracks": [{"name": "Vox", "items": [item]}],
+            "answers": [{"prompts": "bass", "preset": "no-such-preset"}],
+        }
+    )
+    assert "(unknown_preset)" in made["messages"][0]
+    assert len(made["tracks"]) == 1 and made["undo"] == 0
+    assert list(session.inbox.iterdir()) == []
+
+
+def test_cancel_stops_the_job_in_the_server(session: Session) -> None:
+    item = {"path": str(session.song(2.5)), "position": 0.0, "length": 2.5, "is_selected": True}
+    made = session.run(
+        {
+            "rate": 44100,
+            "tracks": [{"name": "Vox", "items": [item]}],
+            "answers": [{"prompts": "bass", "steps": "1000", "variations": "16"}],
+            "click": ["making the sound", "Cancel"],
+        }
+    )
+    assert made["messages"] == [] and len(made["tracks"]) == 1
+    assert list(session.inbox.iterdir()) == []
+    assert session.child is not None
+    session.child.wait_for(r"reaper-\S+.* cancelled|cancelled.*reaper-")
+
+
+@pytest.mark.skipif(not SOCKETS.exists(), reason="needs the package lua-socket")
+def test_with_sockets_the_presets_come_from_the_server(session: Session) -> None:
+    item = {"path": str(session.song(1.0)), "position": 0.0, "length": 1.0, "is_selected": True}
+    made = session.run(
+        {
+            "rate": 44100,
+            "tracks": [{"name": "Vox", "items": [item]}],
+            "answers": [{"prompts": "", "preset": "drums"}],
+            "kept": {"port": str(session.port)},
+            "lua_sockets": str(SOCKETS.parents[1]),
+        }
+    )
+    presets = {preset["name"]: preset for preset in json.loads(made["presets"])}
+    assert presets["drums"] == {"name": "drums", "task": "extract", "prompt": "drums", "colour": "#e4572e"}
+    assert made["messages"] == []
+    assert made["tracks"][1]["colour"] == 0x1000000 | 0x2E57E4
+
+
+def test_a_server_that_is_not_running_is_started_from_the_window(tmp_path: Path) -> None:
+    session = Session(tmp_path)
+    program, pid = tmp_path / "my stemwright", tmp_path / "pid"
+    words = [
+        "--port",
+        "0",
+        "--http-port",
+        "0",
+        "--spool",
+        str(tmp_path / "spool"),
+        "--no-midi",
+        "--threads",
+        "1",
+    ]
+    command = " ".join(f"'{word}'" for word in [sys.executable, "-m", "stemwright.engine.cli"])
+    flags = " ".join(f"'{word}'" for word in [*words, "--root", str(tmp_path)])
+    program.write_text(f"#!/bin/sh\necho $$ > '{pid}'\nOMP_NUM_THREADS=1 exec {command} \"$@\" {flags}\n")
+    program.chmod(0o755)
+    item = {"path": str(session.song(1.0)), "position": 0.0, "length": 1.0, "is_selected": True}
+    try:
+        made = session.run(
+            {
+                "rate": 44100,
+                "tracks": [{"name": "Vox", "items": [item]}],
+                "answers": [{"prompts": "bass"}],
+                "kept": {"command": str(program)},
+                "click": ["no Stemwright server takes the job", "Start the server"],
+            }
+        )
+    finally:
+        with suppress(FileNotFoundError, ProcessLookupError, ValueError):
+            os.kill(int(pid.read_text()), signal.SIGTERM)
+    assert made["commands"] == [f'"{program}" serve --inbox "{session.inbox}"']
+    assert made["messages"] == []
+    assert [track["name"] for track in made["tracks"]] == ["Vox", "bass - Vox", "rest - Vox"]
