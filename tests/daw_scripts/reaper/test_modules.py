@@ -5,8 +5,8 @@ import re
 import shutil
 import struct
 import subprocess
-from xml.etree import ElementTree
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import soundfile
