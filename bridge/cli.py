@@ -121,7 +121,9 @@ def _engine(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--threads", type=count, metavar="N", help="of each engine (default: one a core)")
     group.add_argument("--device", default="auto", help="auto or cpu (default: auto)")
-    group.add_argument("--workers", type=count, default=1, metavar="N", help="engines at once (default: 1)")
+    group.add_argument(
+        "--workers", type=count, metavar="N", help="engines at once (default: 1; Ray: all that fit)"
+    )
     group.add_argument(
         "--ray", nargs="?", const="auto", metavar="ADDRESS",
         help="run the engines on a Ray cluster (default: no; without ADDRESS the cluster of this machine)",

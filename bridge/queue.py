@@ -122,7 +122,7 @@ class Queue:
 
     def close(self, seconds: float) -> None:
         """No new jobs; what runs has so long to end, and stays in the journal if it does not."""
-        if not self._thread.is_alive():
+        if not self._thread.is_alive():  # it never was, or could not be
             return
         self._is_stopping = True
         self._pool.stop(seconds)

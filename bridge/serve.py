@@ -53,7 +53,7 @@ class Settings:
     model: str = "default"
     threads: int | None = None
     device: str = "auto"
-    workers: int = 1
+    workers: int | None = None  # one, or as many as the cluster has room for
     command: tuple[str, ...] | None = None  # what runs in place of an engine; for tests and benchmarks
     ray: str | None = None
     presets: tuple[Path, ...] = ()
@@ -140,8 +140,8 @@ def start(settings: Settings, log: Log, stack: ExitStack) -> Running:
     stack.callback(server.stop)
     desk.start()
     stack.callback(desk.stop)
-    queue.start()
     stack.callback(queue.close, GRACE)
+    queue.start()
     server.start()
     http = started_http(settings, server, queue, gate, stack)
     started_inbox(settings, queue, known, listeners, stack, log)
@@ -163,9 +163,19 @@ def make_pool(settings: Settings) -> Pool:
     if settings.ray is not None:
         from stemwright.bridge.cluster import RayPool
 
-        return RayPool(settings.ray, settings.model, threads=settings.threads, workers=settings.workers)
+        return RayPool(
+            settings.ray,
+            settings.model,
+            threads=settings.threads,
+            device=settings.device,
+            workers=settings.workers,
+        )
     return LocalPool(
-        settings.model, threads=settings.threads, device=settings.device, workers=settings.workers
+        settings.model,
+        threads=settings.threads,
+        device=settings.device,
+        workers=settings.workers or 1,
+        command=settings.command,
     )
 
 

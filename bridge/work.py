@@ -66,11 +66,15 @@ class Errand:
 
 @dataclass(frozen=True)
 class Sound:
-    """What comes out of one pass: blocks (stems, K, n); notes are complete after the last."""
+    """What comes out of one pass: blocks (stems, K, n); notes are complete after the last.
+
+    mixture  (begin, frames) → (K, n) of the region the stems are parts of; None where they are not
+    """
 
     shape: Shape
     blocks: Iterable[Array]
     notes: Callable[[], Sequence[str]]
+    mixture: Callable[[int, int], Array] | None = None
 
 
 def do(
@@ -98,6 +102,15 @@ def do(
                 continue
             tell(WorkEvent("done", request.job, results=done.results, seconds=done.seconds))
         _Batch(engine, errands, tell, is_cancelled, begin).run()
+
+
+def own(errand: Errand, block: Array, mixture: Array | None) -> Array:
+    """The stems of one job in a block (stems, K, n), and what they leave of the mixture, as alone."""
+    if mixture is None:
+        return block
+    stems = block[errand.rows]
+    rest = mixture - stems.sum(axis=0)
+    return np.concatenate([stems, rest[None]])
 
 
 class _Batch:
@@ -159,12 +172,15 @@ class _Batch:
                 stack.enter_context(Stems(self._paths(errand, seed), sound.shape, wanted, seed))
                 for errand in self._errands
             ]
+            begin = 0
             for block in sound.blocks:
+                mixture = self._mixture(sound, begin, block.shape[2])
+                begin += block.shape[2]
                 for errand, stems in zip(self._errands, files, strict=True):
                     if errand.has_ended:
                         stems.discard()
                     else:
-                        stems.write(self._own(errand, block))
+                        stems.write(own(errand, block, mixture))
             for errand, stems in zip(self._errands, files, strict=True):
                 if not errand.has_ended:
                     self._keep(errand, stems, sound.notes())
@@ -174,12 +190,16 @@ class _Batch:
         if self._request.path is None:
             yield self._whole(job, on_progress)
             return
-        with open_audio(self._request.path) as file:
+        with open_audio(self._request.path) as file, open_audio(self._request.path) as again:
             region = Region.of(file, self._request)
             if asking.is_masked(self._request):
                 extraction = self._engine.extract(job, region, on_progress)
                 shape = Shape(region.rate, region.channels, region.frames)
-                yield Sound(shape, extraction, lambda: extraction.notes)
+
+                def mixture(begin: int, frames: int) -> Array:
+                    return again.read(region.begin + begin, frames).samples
+
+                yield Sound(shape, extraction, lambda: extraction.notes, mixture)
             else:
                 yield self._whole(replace(job, audio=region.read()), on_progress)
 
@@ -198,13 +218,9 @@ class _Batch:
             ]
         return []
 
-    def _own(self, errand: Errand, block: Array) -> Array:
-        """The stems of one job, and what they leave of the mixture."""
-        if len(self._errands) == 1:
-            return block
-        stems = block[errand.rows]
-        rest = block.sum(axis=0) - stems.sum(axis=0)
-        return np.concatenate([stems, rest[None]])
+    def _mixture(self, sound: Sound, begin: int, frames: int) -> Array | None:
+        """Of a block; needed only where several jobs share the pass."""
+        return None if sound.mixture is None or len(self._errands) == 1 else sound.mixture(begin, frames)
 
     def _keep(self, errand: Errand, stems: Stems, notes: Sequence[str]) -> None:
         errand.gain = min(errand.gain, stems.commit())

@@ -58,6 +58,10 @@ def _dispatch(words: list[str], stop: Stop) -> int:
         from stemwright.engine.commands.models import run as run_models
 
         return run_models(flags)
+    if getattr(flags, "ray", None) is not None:
+        from stemwright.bridge.catalogue import run as run_on_cluster
+
+        return run_on_cluster(flags, stop)
     from stemwright.engine.commands.run import run
 
     return run(flags, stop)

@@ -170,6 +170,14 @@ def _extract(command: argparse.ArgumentParser) -> None:
         action="store_false",
         help="do not write the rest (default: written as song.rest.wav), e.g. bass --no-rest",
     )
+    command.add_argument(
+        "--ray",
+        nargs="?",
+        const="auto",
+        metavar="ADDRESS",
+        help="spread the files over a Ray cluster (default: no; without ADDRESS that of this machine), "
+        "e.g. songs/ vocals --ray",
+    )
 
 
 def _generate(command: argparse.ArgumentParser) -> None:

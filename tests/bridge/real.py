@@ -83,6 +83,16 @@ class Child:
         assert found, f"{self.name} did not say {pattern!r}; {self.told()}"
         return found[0]
 
+    @property
+    def number(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """As a crash would: the process itself, at once; what it has started is left to itself."""
+        self._process.kill()
+        self._process.wait()
+
     def stop(self, seconds: float = PATIENCE) -> int:
         """SIGTERM to the process itself → its exit code"""
         self._process.terminate()
