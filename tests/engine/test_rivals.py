@@ -184,8 +184,7 @@ def test_rivals_hear_the_same_noise_as_the_first_look() -> None:
         heard.append(latents[2].tobytes())
         return latents
 
-    looked = {"defaults": {"extract": {"steps": 1, "overlap": 2, "looks": 2}}}
-    fake = model(listening, rivals=RIVALS, **looked)
+    fake = model(listening, rivals=RIVALS, defaults={"extract": {"steps": 1, "overlap": 2, "looks": 2}})
     Engine(dataclasses.replace(fake, conditioner=Meanings())).run(extract("sax", seconds=1.0))
     first, second, *rivals = heard
     assert rivals == [first, first] and second != first
