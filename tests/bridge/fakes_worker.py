@@ -58,8 +58,8 @@ def _one(
     if word == "crash" or (word == "crash once" and not (folder / "crashed").exists()):
         (folder / "crashed").touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    if word == "slow":
-        _dawdle(request.job, tell, is_cancelled)
+    if word in ("slow", "short"):
+        _dawdle(request.job, tell, is_cancelled, steps=6000 if word == "slow" else 5)
     if word == "deaf":
         time.sleep(60)
     if is_cancelled(request.job):
@@ -78,12 +78,14 @@ def _one(
     tell(WorkEvent("done", request.job, results=(made,)))
 
 
-def _dawdle(job: str, tell: Callable[[WorkEvent], None], is_cancelled: Callable[[str], bool]) -> None:
-    """A minute in steps of a hundredth of a second."""
-    for step in range(6000):
+def _dawdle(
+    job: str, tell: Callable[[WorkEvent], None], is_cancelled: Callable[[str], bool], *, steps: int
+) -> None:
+    """Steps of a hundredth of a second."""
+    for step in range(steps):
         if is_cancelled(job):
             return
-        tell(WorkEvent("progress", job, Progress(step, 6000, "sample", None)))
+        tell(WorkEvent("progress", job, Progress(step, steps, "sample", None)))
         time.sleep(0.01)
 
 
