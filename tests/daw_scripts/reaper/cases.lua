@@ -276,6 +276,15 @@ function cases.wrong_values_are_said_and_asked_again()
   equal(#one.project.undo, 1, "undo steps")
 end
 
+function cases.words_that_the_dialog_of_reaper_cuts_are_asked_for_again()
+  local one = studio.new(folder, { time = { 1.0, 1.1 } })
+  table.insert(one.host.answers, studio.answer({ prompts = ("very "):rep(250) .. "low bass" }))
+  studio.run(one, { prompts = "bass" })
+  has(one.host.messages[1], "dialog cut the text")
+  equal(#one.host.messages, 1, "messages")
+  equal(one.server.first.prompts[1], "bass", "prompt")
+end
+
 function cases.presets_of_the_server_are_chosen_from_a_menu_and_give_their_colour()
   local one = studio.new(folder, { time = { 1.0, 1.1 } })
   os.execute("mkdir -p " .. fake.shell(one.inbox))

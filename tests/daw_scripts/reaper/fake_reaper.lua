@@ -599,7 +599,7 @@ function Host:GetUserInputs(title, count, captions, lines)
   table.insert(self.asked, values)
   if answer == false then return false, lines end
   for index, value in pairs(answer) do values[index] = value end
-  return true, table.concat(values, separator)
+  return true, table.concat(values, separator):sub(1, 1023) -- what a C buffer of 1024 bytes holds
 end
 
 function Host:GetUserFileNameForRead()

@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,13 +54,24 @@ class Session:
         soundfile.write(path, np.repeat(wave, 2, axis=1)[:, :2] * [1.0, 0.7], rate, subtype="FLOAT")
         return path
 
+    @property
+    def command(self) -> list[str]:
+        return ["lua5.4", str(HERE / "real.lua"), str(SCRIPTS), str(self.folder / "order.json")]
+
+    def whole(self, order: dict[str, Any]) -> dict[str, Any]:
+        """An order with what all have in common."""
+        kept = {"inbox": str(self.inbox), **self.kept, **order.get("kept", {})}
+        return {"folder": str(self.folder), "media": str(self.media), **order, "kept": kept}
+
+    def start(self, order: dict[str, Any]) -> subprocess.Popen[str]:
+        """The same, going on while the test does other things."""
+        (self.folder / "order.json").write_text(json.dumps(self.whole(order)))
+        return subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
+
     def run(self, order: dict[str, Any]) -> dict[str, Any]:
         """What the project holds afterwards."""
-        order = {"folder": str(self.folder), "media": str(self.media), **order}
-        order["kept"] = {"inbox": str(self.inbox), **self.kept, **order.get("kept", {})}
-        (self.folder / "order.json").write_text(json.dumps(order))
-        command = ["lua5.4", str(HERE / "real.lua"), str(SCRIPTS), str(self.folder / "order.json")]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
+        (self.folder / "order.json").write_text(json.dumps(self.whole(order)))
+        done = subprocess.run(self.command, check=False, capture_output=True, text=True, timeout=180)
         assert done.returncode == 0, done.stderr[-3000:]
         result: dict[str, Any] = json.loads(done.stdout)
         return result
@@ -225,3 +237,63 @@ def test_a_server_that_is_not_running_is_started_from_the_window(tmp_path: Path)
     assert made["commands"] == [f'"{program}" serve --inbox "{session.inbox}"']
     assert made["messages"] == []
     assert [track["name"] for track in made["tracks"]] == ["Vox", "bass - Vox", "rest - Vox"]
+
+
+def test_several_tracks_are_jobs_at_once_and_each_adds_up(session: Session) -> None:
+    song = session.song(1.0)
+    item = {"path": str(song), "position": 0.0, "length": 1.0}
+    louder = {**item, "volume": 0.5}
+    tracks = [
+        {"name": "A", "is_selected": True, "items": [item]},
+        {"name": "B", "is_selected": True, "items": [louder]},
+    ]
+    made = session.run(
+        {"rate": 44100, "time": [0.0, 1.0], "tracks": tracks, "answers": [{"prompts": "bass"}]}
+    )
+    assert made["messages"] == []
+    assert [track["name"] for track in made["tracks"]] == [
+        "A",
+        "bass - A",
+        "rest - A",
+        "B",
+        "bass - B",
+        "rest - B",
+    ]
+    part = soundfile.read(song, always_2d=True)[0]
+    np.testing.assert_allclose(sum(sounds(made, 1, 2)), part, atol=2**-23)  # measured 2.6e-8
+    np.testing.assert_allclose(sum(sounds(made, 4, 5)), part * 0.5, atol=2**-23)  # measured 1.3e-8
+    assert made["undo"] == 1
+
+
+def until(is_so: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+
+
+def test_a_server_killed_midway_and_started_again_finishes_the_job(tmp_path: Path) -> None:
+    session = Session(tmp_path)
+    item = {"path": str(session.song(1.0)), "position": 0.0, "length": 1.0, "is_selected": True}
+    tracks = [{"name": "Vox", "items": [item]}]
+    order = {
+        "rate": 44100,
+        "tracks": tracks,
+        "answers": [{"prompts": "bass", "steps": "40", "variations": "2"}],
+    }
+    command = [*server_command(tmp_path / "spool", tmp_path), "--inbox", str(session.inbox)]
+    with Child(command, QUIET) as child:
+        child.wait_for(r"ready on \S+ port (\d+)")
+        script = session.start(order)
+        until(
+            lambda: any('"running"' in one.read_text() for one in session.inbox.glob("*/status.json")),
+            "not begun",
+        )
+        os.killpg(child._process.pid, signal.SIGKILL)
+        assert child.ended() == -signal.SIGKILL
+    assert not list(session.inbox.glob("*/done.json"))
+    with Child(command, QUIET):
+        told, _ = script.communicate(timeout=150)
+    made = json.loads(told)
+    assert made["messages"] == []
+    assert len(made["tracks"][1]["items"][0]["takes"]) == 2

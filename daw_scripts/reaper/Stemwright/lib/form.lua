@@ -54,6 +54,14 @@ function form.lines(values)
   return table.concat(captions, ","), table.concat(lines, form.SEPARATOR)
 end
 
+-- Whether every field came back: REAPER's dialog holds only so many bytes, and cuts the last ones.
+function form.is_whole(values)
+  for _, field in ipairs(form.FIELDS) do
+    if not values[field.key] then return false end
+  end
+  return true
+end
+
 -- The values that GetUserInputs gave back.
 function form.values(lines)
   local values, index = {}, 0

@@ -35,10 +35,16 @@ function native.ask(values, presets)
     local captions, lines = form.lines(values)
     local is_ok, answer = reaper.GetUserInputs("Stemwright", #form.FIELDS, captions, lines)
     if not is_ok then return nil end
-    values = form.values(answer)
-    if values.preset ~= "?" then return values end
-    values.preset = choose(presets) or ""
-    form.with_preset(values, presets)
+    local given = form.values(answer)
+    if not form.is_whole(given) then
+      reaper.MB("REAPER's dialog cut the text. Use fewer words, or install ReaImGui, whose fields are longer.", "Stemwright", 0)
+    elseif given.preset ~= "?" then
+      return given
+    else
+      values = given
+      values.preset = choose(presets) or ""
+      form.with_preset(values, presets)
+    end
   end
 end
 
