@@ -1,0 +1,36 @@
+-- ardour7-lua tracks.lua SESSION_FOLDER NAME ANSWER BELOW [TITLE COLOUR]...
+-- Make tracks directly below the track BELOW, and save. ANSWER gets the ids of their playlists and their names, one
+-- track a line.
+
+local folder, name, answer, below = table.unpack(arg, 1, 4)
+
+local function route_named(session, wanted)
+  for route in session:get_tracks():iter() do
+    if route:name() == wanted then return route end
+  end
+  return nil
+end
+
+-- Ardour 7 takes nil for "in no group", later ones want an empty group.
+local function no_group()
+  local is_newer, group = pcall(function() return ARDOUR.RouteGroup() end)
+  return is_newer and group or nil
+end
+
+local session = assert(load_session(folder, name))
+local source = assert(route_named(session, below))
+local order, lines = source:presentation_info_ptr():order(), {}
+for at = 5, #arg, 2 do
+  local made = session:new_audio_track(math.max(1, source:n_inputs():n_audio()), source:n_outputs():n_audio(), no_group(), 1,
+    arg[at], order + #lines + 1, ARDOUR.TrackMode.Normal, true)
+  for route in made:iter() do
+    route:presentation_info_ptr():set_color(math.tointeger(arg[at + 1]))
+    lines[#lines + 1] = route:to_track():playlist():to_stateful():id():to_s() .. "\t" .. route:name()
+  end
+end
+session:save_state("")
+local file = assert(io.open(answer, "w"))
+file:write(table.concat(lines, "\n"), "\n")
+file:close()
+close_session()
+quit()

@@ -1,0 +1,5 @@
+local session = assert(create_session(arg[1], arg[2], tonumber(arg[3])))
+session:save_state("")
+close_session()
+print("CREATED")
+quit()
