@@ -161,7 +161,8 @@ class Queue:
 
     def counts(self) -> Counts:
         running = self._table.count(RUNNING)
-        state = "working" if running else "ready" if self._room else "starting"
+        is_ready = bool(self._room and self._model)
+        state = "working" if running else "ready" if is_ready else "starting"
         return Counts(
             "failing" if self._trouble else state,
             self._table.count(QUEUED),
