@@ -2,4 +2,4 @@ std = "lua53"
 self = false
 max_line_length = 130
 exclude_files = { "**/reaper_api.lua" }
-files["cases.lua"] = { globals = { "os.rename" } }
+files["cases_serving.lua"] = { globals = { "os.rename" } }
