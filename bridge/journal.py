@@ -248,7 +248,7 @@ class _Useless(Exception):
     """A file that is no journal of this version."""
 
 
-def is_full(error: sqlite3.Error) -> bool:
+def is_full(error: Exception) -> bool:
     """Whether the disk had no room for it."""
     return "full" in str(error) or "disk I/O" in str(error)
 

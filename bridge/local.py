@@ -26,7 +26,7 @@ SOON, LATE, BROKEN = 0.2, 5.0, 30.0  # seconds until the next start: after a dea
 LOADING = 180.0  # seconds an engine has to load
 STUBBORN = 60.0  # seconds a cancelled job has to notice
 LEAVING = 3.0  # seconds a process has to tidy up when told to go
-SHORT = 10.0  # seconds: a life that ends sooner makes the next wait longer
+SHORT = 10.0  # seconds: a life that ends sooner, with nothing done, makes the next wait longer
 log = logging.getLogger(__name__)
 
 
@@ -129,6 +129,7 @@ class _Worker:
         self._is_awaited = False  # somebody needs it now
         self._starts = 0  # in a row without getting ready
         self._short_lives = 0  # in a row
+        self._has_worked = False  # this life has brought a job to its end
         self._trouble = ""  # why it does not start, in its own words
         self._last_words: deque[str] = deque(maxlen=5)  # on standard error
         self._thread = threading.Thread(target=self._keep, name=f"worker {number}", daemon=True)
@@ -197,7 +198,8 @@ class _Worker:
             begin = time.monotonic()
             if (process := self._born()) is not None:
                 self._live(process)
-            self._short_lives = self._short_lives + 1 if time.monotonic() - begin < SHORT else 0
+            is_short = time.monotonic() - begin < SHORT and not self._has_worked
+            self._short_lives = self._short_lives + 1 if is_short else 0
             self._mourn()
             self._rest()
         self.state = "stopped"
@@ -207,7 +209,7 @@ class _Worker:
             if self._is_leaving:
                 return None
             self._is_awaited = False
-            self._trouble = ""
+            self._trouble, self._has_worked = "", False
             self._last_words.clear()
             try:
                 self.process = subprocess.Popen(
@@ -263,6 +265,7 @@ class _Worker:
             if not self._is_muted:
                 self._tell(event)
             if event.kind in ENDS:
+                self._has_worked = True
                 self._ended(event.job)
 
     def _mourn(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import sqlite3
 import threading
 import time
 from collections import deque
@@ -32,6 +31,7 @@ from stemwright.bridge.journal import (
 )
 from stemwright.bridge.messages import BadMessage, Message
 from stemwright.bridge.order import Waiting
+from stemwright.bridge.outbox import Answer, Outbox, ending, refusal
 from stemwright.bridge.pool import MadeFile, Pool, WorkEvent
 from stemwright.bridge.request import Request
 from stemwright.bridge.retention import Limits, Retention
@@ -48,8 +48,6 @@ MOST_INCOMING = 100_000  # errands that wait for the keeper
 AT_ONCE = 2_000  # errands in one transaction
 log = logging.getLogger(__name__)
 
-Answer = Callable[[Message], None]
-
 
 @dataclass(frozen=True)
 class Counts:
@@ -61,19 +59,6 @@ class Counts:
     progress: float
     model: str
     device: str
-
-
-@dataclass(frozen=True)
-class _Words:
-    """Something to say after the commit.
-
-    job     what it is about
-    answer  who is to be refused if that job is new and could not be journalled
-    """
-
-    say: Callable[[], None]
-    job: str = ""
-    answer: Answer | None = None
 
 
 class Queue:
@@ -98,14 +83,12 @@ class Queue:
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._news: deque[WorkEvent] = deque()  # from the pool
         self._waiting = Waiting()
-        self._words: list[_Words] = []
-        self._new: set[str] = set()  # jobs of this round
+        self._outbox = Outbox()  # of this round
         self._given: list[tuple[str, ...]] = []  # batches of this round
         self._told: dict[str, float] = {}  # when progress was told last
         self._room = 0  # batches that the pool can take
         self._model = self._device = self._trouble = ""
         self._is_stopping = False
-        self._is_behind = False  # the journal lacks something
         self._has_started = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
@@ -139,7 +122,7 @@ class Queue:
         The same request again is told Accepted again, and its end if it has come to one.
         """
         if self._inbox.qsize() > MOST_INCOMING:
-            answer(_refusal(request, say.BUSY, "too many requests wait; ask again in a second"))
+            answer(refusal(request, say.BUSY, "too many requests wait; ask again in a second"))
             return
         self._inbox.put(partial(self._submitted, request, client, answer))
 
@@ -149,7 +132,7 @@ class Queue:
 
     def barrier(self, answer: Callable[[], None]) -> None:
         """Called when everything submitted before is accepted or refused."""
-        self._inbox.put(lambda: self._words.append(_Words(answer)))
+        self._inbox.put(lambda: self._outbox.call(answer))
 
     def row(self, job: str) -> Row | None:
         entry = self._table.find(job)
@@ -199,7 +182,7 @@ class Queue:
 
     def _open(self) -> None:
         self._journal = Journal(self._spool.journal)
-        self._table = Table(self._journal)
+        self._table = Table(self._journal, self._spool.give_reserve)
         self._retention = Retention(self._limits, self._spool, self._journal, self._table)
         self._progress = 0.0
         self._spool.reserve()
@@ -223,7 +206,7 @@ class Queue:
             if errand is not None:
                 self._safely(errand)
         self._safely(self._give_out)
-        self._settle_up()
+        self._safely(self._settle_up)
         self._safely(self._retention.tidy)
         return None not in errands
 
@@ -254,14 +237,14 @@ class Queue:
             settled = self._settle(request)
             row = Row(settled, client, submitted=time.time())
         except BadMessage as error:
-            self._answer(answer, _refusal(request, error.code, str(error)))
+            self._outbox.answer(answer, refusal(request, error.code, str(error)))
             return
         except Exception:
             log.exception("job %s: an error of ours", request.job)
-            self._answer(answer, _refusal(request, say.INTERNAL, "an error of ours; the log has more"))
+            self._outbox.answer(answer, refusal(request, say.INTERNAL, "an error of ours; the log has more"))
             return
-        self._new.add(request.job)
-        self._answer(answer, say.Accepted(request.job, self._ahead(row)), request.job)
+        self._outbox.new.add(request.job)
+        self._outbox.answer(answer, say.Accepted(request.job, self._ahead(row)), request.job)
         self._table.put(Entry(row, self._table.next_number(), request))
         self._waiting.push(settled, client)
 
@@ -270,13 +253,13 @@ class Queue:
         job = request.job
         if known.asked != request:
             text = f"a job {job!r} exists and is another one; choose another id"
-            self._answer(answer, _refusal(request, say.ID_IN_USE, text))
+            self._outbox.answer(answer, refusal(request, say.ID_IN_USE, text))
             return
         ahead = self._ahead(known.row) if known.row.state == QUEUED else 0
-        self._answer(answer, say.Accepted(job, ahead), job)
+        self._outbox.answer(answer, say.Accepted(job, ahead), job)
         if known.row.has_ended:
             for message in ending(known.row):
-                self._answer(answer, message, job)
+                self._outbox.answer(answer, message, job)
 
     def _refuse_full(self, client: str) -> None:
         limits, table = self._limits, self._table
@@ -304,9 +287,11 @@ class Queue:
         entry = self._table.find(job)
         if entry is None:
             text = f"no job {job!r:.70}; it may be too old"
-            self._answer(answer, say.Fail(say.Cancel.address, say.NOT_FOUND, text, job[: say.LONGEST_ID]))
+            self._outbox.answer(
+                answer, say.Fail(say.Cancel.address, say.NOT_FOUND, text, job[: say.LONGEST_ID])
+            )
             return
-        self._answer(answer, say.Done(say.Cancel.address, job))
+        self._outbox.answer(answer, say.Done(say.Cancel.address, job))
         if entry.row.state == QUEUED:
             self._waiting.remove(job)
             self._end(entry, CANCELLED)
@@ -314,7 +299,7 @@ class Queue:
             self._table.put(replace(entry, is_cancelled=True))
             self._pool.cancel(job)
         else:
-            self._answer(answer, ending(entry.row)[-1])
+            self._outbox.answer(answer, ending(entry.row)[-1])
 
     def _give_out(self) -> None:
         """The next jobs to the pool, as many as it can take; given after the commit.
@@ -425,109 +410,82 @@ class Queue:
         for message in ending(row):
             self._tell(row, message)
 
-    def _answer(self, answer: Answer, message: Message, job: str = "") -> None:
-        """After the commit. job: the new job without which it would not be true"""
-        is_promise = isinstance(message, say.Accepted)
-        self._words.append(_Words(partial(answer, message), job, answer if is_promise else None))
-
     def _tell(self, row: Row, message: Message) -> None:
-        self._words.append(_Words(partial(self._on_event, row, message), row.request.job))
+        self._outbox.call(partial(self._on_event, row, message), row.request.job)
 
     def _settle_up(self) -> None:
-        """Journal this round; then say what is to be said, and give what is to be given."""
-        words, self._words = self._words, []
-        new, self._new = self._new, set()
+        """Journal this round; then say what is to be said, and give what is to be given.
+
+        What was known before is told even where it cannot be journalled yet: the journal gets it later, and a
+        crash before that loses no result, for done.json has it.
+        """
+        outbox, self._outbox = self._outbox, Outbox()
         given, self._given = self._given, []
-        if error := self._save():
-            words = self._taken_back(words, new, error)
+        words = outbox.words
+        if error := self._table.save():
+            words = outbox.without_new(partial(self._not_kept, error))
+            self._drop(outbox.new)
             self._keep_back(given)
             given = []
         for one in words:
             self._safely(one.say)
         for batch in given:
-            self._safely(partial(self._give, batch))
+            self._give(batch)
 
     def _give(self, batch: tuple[str, ...]) -> None:
         entries = [entry for job in batch if (entry := self._table.find(job)) and entry.row.state == RUNNING]
         requests = tuple(entry.row.request for entry in entries)
-        self._pool.give(requests, tuple(self._spool.folder(one.job) for one in requests))
+        try:
+            self._pool.give(requests, tuple(self._spool.folder(one.job) for one in requests))
+        except Exception:
+            log.exception("an error of ours in the pool")
+            for entry in entries:
+                self._end(entry, FAILED, code=say.INTERNAL, text="an error of ours; the log has more")
+            self._inbox.put(self._read_news)  # so that it is told
+            return
         for entry in entries:
             if entry.is_cancelled:
                 self._pool.cancel(entry.row.request.job)
 
-    def _save(self) -> sqlite3.Error | None:
-        """None when the journal has everything. On a full disk the reserve is tried."""
-        try:
-            try:
-                self._table.save()
-            except sqlite3.OperationalError:
-                self._spool.give_reserve()
-                self._table.save()
-            except sqlite3.DatabaseError as error:
-                self._table.renew(error)
-        except sqlite3.Error as error:
-            if not self._is_behind:
-                log.warning("the journal cannot be written (%s); it is tried again", error)
-            self._is_behind = True
-            return error
-        self._is_behind = False
-        return None
-
-    def _taken_back(self, words: list[_Words], new: set[str], error: sqlite3.Error) -> list[_Words]:
-        """New jobs that could not be journalled are refused; what was known before is told all the same.
-
-        The journal gets it as soon as there is room. A crash before that loses no result: done.json has it.
-        """
+    def _not_kept(self, error: Exception, job: str) -> Message:
+        entry = self._table.find(job)
+        assert entry is not None, job
         code = say.DISK_FULL if is_full(error) else say.INTERNAL
-        kept: list[_Words] = []
-        for one in words:
-            if one.job not in new:
-                kept.append(one)
-            elif one.answer is not None:
-                entry = self._table.find(one.job)
-                if entry is not None:
-                    text = f"the journal cannot be written ({error}). Free some space on the spool's disk."
-                    kept.append(_Words(partial(one.answer, _refusal(entry.asked, code, text))))
+        text = f"the journal cannot be written ({error}). Free some space on the spool's disk."
+        return refusal(entry.asked, code, text)
+
+    def _drop(self, new: set[str]) -> None:
+        """New jobs that could not be journalled were never here."""
         for job in new:
             entry = self._table.find(job)
             if entry is not None and entry.row.state == QUEUED:
                 self._waiting.remove(job)
             self._table.drop(job)
-        return kept
 
     def _keep_back(self, given: list[tuple[str, ...]]) -> None:
         """Nothing is begun of which the journal does not know."""
         for job in (job for batch in given for job in batch):
             entry = self._table.find(job)
             if entry is not None and entry.row.state == RUNNING:
-                row = replace(entry.row, state=QUEUED, attempts=entry.row.attempts - 1)
-                self._table.put(replace(entry, row=row))
-                self._waiting.push(row.request, row.client, is_again=True)
+                self._put_back(entry)
+                self._waiting.push(entry.row.request, entry.row.client, is_again=True)
+
+    def _put_back(self, entry: Entry) -> None:
+        """As if it had not begun."""
+        row = replace(
+            entry.row, state=QUEUED, attempts=max(0, entry.row.attempts - 1), progress=0.0, stage=""
+        )
+        self._table.put(replace(entry, row=row))
 
     def _shut(self) -> None:
-        """What still runs goes back, as if it had not begun; unless it has ended in this moment."""
+        """What still runs goes back, unless it has ended in this moment."""
         for entry in self._table.active():
             request = entry.row.request
             if entry.row.state == RUNNING and (done := read_done(self._spool.folder(request.job), request)):
                 self._finish(entry, done.results, done.seconds)
             elif entry.row.state == RUNNING:
-                row = replace(entry.row, state=QUEUED, attempts=max(0, entry.row.attempts - 1), progress=0.0)
-                self._table.put(replace(entry, row=row))
+                self._put_back(entry)
         self._settle_up()
         if self._table.is_behind:
             log.error("the journal could not be completed: what ended last may be done again")
         self._journal.close()
-
-
-def ending(row: Row) -> list[Message]:
-    """The results of a job that has ended, and how it ended."""
-    job = row.request.job
-    if row.state == FINISHED:
-        return [*row.results, say.Finished(job, row.seconds)]
-    if row.state == CANCELLED:
-        return [say.Cancelled(job)]
-    return [say.Fail(f"{say.PREFIX}/{row.request.task}", row.code, row.text, job)]
-
-
-def _refusal(request: Request, code: str, text: str) -> say.Fail:
-    return say.Fail(f"{say.PREFIX}/{request.task}", code, text, request.job)

@@ -1,6 +1,6 @@
 """The folder that sound travels through.
 
-    spool/                     only its owner may look in
+    spool/                     where we make it, only its owner may look in
         journal.sqlite         see journal.py
         uploads/ captures/     inputs that came through the socket or from the live input
         jobs/<id>/
@@ -32,7 +32,7 @@ from stemwright.bridge.errors import BadSpool, SpoolInUse
 from stemwright.bridge.messages import BadMessage
 from stemwright.bridge.pool import MadeFile
 from stemwright.bridge.request import Request
-from stemwright.engine.errors import BadOutput
+from stemwright.engine.errors import StemwrightError
 from stemwright.engine.prompts import RESERVED
 from stemwright.engine.writing import quoted
 
@@ -62,8 +62,7 @@ class Spool:
                 self.root / name for name in ("jobs", "uploads", "captures")
             )
             for folder in (self.root, self.jobs, self.uploads, self.captures):
-                folder.mkdir(parents=True, exist_ok=True)
-                folder.chmod(0o700)
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # one that is there stays as it is
         except (OSError, RuntimeError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise BadSpool(
@@ -223,7 +222,7 @@ def _put(path: Path, content: Any, *, is_lasting: bool = False) -> None:
         raise
 
 
-class Held(BadOutput):
+class Held(StemwrightError):
     """Somebody else works in the folder."""
 
 

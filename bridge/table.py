@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from stemwright.bridge.journal import QUEUED, RUNNING, Entry, Journal
+from stemwright.engine.errors import StemwrightError
 
 RECENT = 300  # jobs that ended last
+log = logging.getLogger(__name__)
 
 
 class Table:
-    """Written by the keeper's thread; looked at by any."""
+    """Written by the keeper's thread; looked at by any.
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    make_room  lets go of what was kept back for a full disk
+    """
+
+    def __init__(self, journal: Journal, make_room: Callable[[], None]) -> None:
+        self._journal, self._make_room = journal, make_room
+        self._is_warned = False
         self._lock = threading.Lock()
         self._entries: dict[str, Entry] = {}  # in the order in which they came
         self._recent: deque[str] = deque()
@@ -82,18 +89,31 @@ class Table:
         if entry is not None:
             self._count(entry, -1)
 
-    def save(self) -> None:
-        """Journal what has changed; sqlite3.Error leaves it for the next time."""
+    def save(self) -> Exception | None:
+        """Journal what has changed; an error leaves it for the next time. On a full disk room is made."""
+        try:
+            try:
+                self._write()
+            except sqlite3.OperationalError:
+                self._make_room()
+                self._write()
+            except sqlite3.DatabaseError as error:  # damaged: into a new one, with all that is in memory
+                self._journal.renew(error)
+                self._changed.update(self._entries)
+                self._write()
+        except (sqlite3.Error, StemwrightError) as error:
+            if not self._is_warned:
+                log.warning("the journal cannot be written (%s); it is tried again", error)
+            self._is_warned = True
+            return error
+        self._is_warned = False
+        return None
+
+    def _write(self) -> None:
         if self._changed:
             self._journal.save(self._entries[job] for job in self._changed)
             self._changed.clear()
             self._forget()
-
-    def renew(self, error: sqlite3.Error) -> None:
-        """The journal was damaged: into a new one, with all that is in memory."""
-        self._journal.renew(error)
-        self._changed.update(self._entries)
-        self.save()
 
     @property
     def is_behind(self) -> bool:

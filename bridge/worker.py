@@ -58,6 +58,7 @@ class Line:
     def _heard(self, said: dict[str, Any]) -> None:
         if said["do"] == "give":
             requests = [Request.from_json(one) for one in said["batch"]]
+            self._cancelled.difference_update(one.job for one in requests)  # came too late, of an older one
             self._batches.put((requests, [Path(folder) for folder in said["folders"]]))
         elif said["do"] == "cancel":
             self._cancelled.add(said["job"])
@@ -68,7 +69,6 @@ class Line:
         """Until the parent says stop, or goes away."""
         while (found := self._batches.get()) is not None and not self._is_alone.is_set():
             yield found
-            self._cancelled.difference_update(one.job for one in found[0])
 
     def is_cancelled(self, job: str) -> bool:
         return job in self._cancelled or self._is_alone.is_set()

@@ -134,7 +134,9 @@ def killed_often(
             ran += _states(spool)["running"] > 0
         else:
             wanted = accepted | {f"job-{number}" for number in numbers + again}
-            until(lambda life=life, wanted=wanted: not _open(spool) and _known(spool) >= wanted, 120)  # type: ignore[misc]
+            until(
+                lambda life=life, wanted=wanted: not _open(spool) and _known(spool) >= wanted, 60 + 10 * count
+            )  # type: ignore[misc]
             life.stop()
         accepted |= life.accepted
         told += life.ends

@@ -1,11 +1,17 @@
 """Pools in the test's own process, and a queue around them that remembers what it told."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
+
+import pytest
 
 from stemwright.bridge import messages as say
 from stemwright.bridge.messages import Message
@@ -32,6 +38,22 @@ def until(look: Callable[[], Found], seconds: float = DEADLINE) -> Found:
 
 def request(job: str, prompt: str = "bass", **options: object) -> Request:
     return Request(job, "extract", (prompt,), path="song.wav", **options)  # type: ignore[arg-type]
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[Path]:
+    """A disk of so many bytes; skips where none can be had."""
+    folder.mkdir()
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or not sys.platform.startswith("linux"):
+        pytest.skip("needs root on Linux to mount a small disk")
+    options = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    mounted = subprocess.run(options, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 class HandPool:
@@ -185,11 +207,29 @@ class Running:
         return found
 
     def settled(self) -> None:
-        """Everything put in before has been dealt with."""
-        done = threading.Event()
-        self.queue.barrier(done.set)
-        assert done.wait(DEADLINE)
+        """Everything put in before has been dealt with, and jobs given: that comes after the answers."""
+        for _ in range(2):
+            done = threading.Event()
+            self.queue.barrier(done.set)
+            assert done.wait(DEADLINE)
 
     def state(self, job: str) -> str:
         row = self.queue.row(job)
         return "" if row is None else row.state
+
+
+def order_of(running: Running, pool: HandPool) -> list[str]:
+    """Ids as they are done, one after the other, until none is left."""
+    while running.queue.counts().running:
+        pool.finish(pool.given[-1])
+        running.settled()
+    return pool.given
+
+
+def code(message: object) -> str:
+    assert isinstance(message, say.Fail), message
+    return message.code
+
+
+def kinds(heard: Heard, job: str) -> list[str]:
+    return [type(one).__name__ for one in heard.of(job)]

@@ -1,7 +1,7 @@
 """A queue with its pool as a program that can be killed. JSON lines.
 
-In: {"job": id, "prompt": words, "seed": number}. Out: {"workers": [process, …]}, {"accepted": id}, {"refused":
-id}, {"end": id, "kind": "Finished" | "Cancelled" | "Fail"}. Ends when its standard input does.
+In: {"job": id, "prompt": words, "seed": number}. Out: {"workers": [process, …]}, {"accepted": id},
+{"end": id, "kind": "Finished" | "Cancelled" | "Fail"}. Ends when its standard input does.
 """
 
 import json
@@ -44,8 +44,6 @@ def main() -> None:
             def answer(message: say.Message, job: str = asked.job) -> None:
                 if isinstance(message, say.Accepted):
                     write(accepted=job)
-                elif isinstance(message, say.Fail) and message.code == say.QUEUE_FULL:
-                    write(refused=job)
 
             queue.submit(asked, "me", answer)
         queue.close(5.0)

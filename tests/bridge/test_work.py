@@ -23,7 +23,7 @@ from stemwright.engine.contracts import Array
 from stemwright.engine.engine import Engine
 from stemwright.engine.job import Job, Prompt
 from stemwright.engine.tracks import Task
-from tests.bridge.fakes_pool import Running, until
+from tests.bridge.fakes_pool import Running, small_disk, until
 from tests.engine.command_line import fake_engine, write_song
 
 PARTS = ".stemwright-*"
@@ -335,6 +335,17 @@ def test_errors_on_the_way_have_codes_and_leave_nothing(
     (end,) = desk.do(desk.request("a", "bass"))
     assert (end.kind, end.code) == ("failed", code)
     assert sorted(path.name for path in desk.spool.folder("a").iterdir()) == ["request.json"]
+
+
+def test_on_a_full_disk_a_job_fails_clearly_and_leaves_nothing(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 3 << 20) as disk:  # the song and one stem of 1 MB, and not two
+        desk = Desk(disk, fake_engine())
+        before = Spool(disk / "spool").free()
+        (end,) = desk.do(desk.request("a", "bass"))
+        assert (end.kind, end.code) == ("failed", "disk_full") and "Free some space" in end.text
+        assert sorted(path.name for path in desk.spool.folder("a").iterdir()) == ["request.json"]
+        assert Spool(disk / "spool").free() >= before - 65536
+        assert list(desk.made("b", "bass", seconds=0.5))
 
 
 # Together
