@@ -50,6 +50,6 @@ recording_stop
 recording_save ENV.fetch("STEMWRIGHT_OUT") + "/record.wav"
 sleep 2
 stemwright_stop
+live_loop(:groove) { stop } # before what it waits for
+sleep 9
 live_loop(:bar) { stop }
-live_loop(:groove) { stop }
-sleep 5

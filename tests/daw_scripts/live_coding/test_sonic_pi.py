@@ -25,7 +25,7 @@ def test_sonic_pi_asks_hears_cancels_and_plays_a_stem_on_the_bar(
     environment = {**studio.environment(out, studio.song, **words), **sound}
     with SonicPi(out, ports, environment) as sonic_pi:
         sonic_pi.boot()
-        log = sonic_pi.run((HERE / "sonic_pi.rb").read_text(), 150)
+        log = sonic_pi.run((HERE / "sonic_pi.rb").read_text(), 300)
     found = said(plain(log))
     assert found["verse"] == [["finished"]], log
     bass, rest, is_first = found["stems"][0]
