@@ -9,7 +9,7 @@ Stemwright {
 	var <addr, <server, <clock, <>folder; // folder: for files on their way; both servers must reach it
 	var <jobs, <listener, <isNotified = false, <lease = 60;
 	var <>onEvent, <>onStartup; // functions: (address, arguments), ()
-	var responders, ticker, asked, rows, notifiedAt;
+	var responders, ticker, asked, rows, notifiedAt, dirt, fed;
 
 	*initClass { all = List.new }
 
@@ -81,6 +81,13 @@ Stemwright {
 		isNotified = isOn;
 		notifiedAt = Main.elapsedTime;
 		this.send(\notify, isOn.binaryValue)
+	}
+
+	// The stems of everybody's jobs become samples of SuperDirt, in a bank of the job's name: s "verse" # n 0
+	feed { |aSuperDirt|
+		dirt = aSuperDirt;
+		fed = Set.new; // an event may be told again
+		this.notify(dirt.notNil);
 	}
 
 	// Keep what a bus plays, to cut bars out of it; on the bar lines of the clock.
@@ -190,9 +197,17 @@ Stemwright {
 			},
 			{
 				job = jobs[arguments[0]];
+				if(name == \result) { this.prFeed(*arguments) };
 				if(job.notNil) { job.prHear(name, arguments[1..]) };
 			}
 		)
+	}
+
+	prFeed { |job, index, count, kind, path|
+		var key = (job ++ "/" ++ index).asSymbol;
+		if(dirt.isNil or: { fed.includes(key) }) { ^this };
+		dirt.loadSoundFile(path.asString, job, fed.any { |one| one.asString.beginsWith(job ++ "/") });
+		fed.add(key);
 	}
 
 	// Twice a second: leases kept, questions asked again, jobs looked after.
