@@ -7,9 +7,7 @@ from tests.daw_scripts.live_coding.studio import BAR, HERE, SCRIPTS, Studio, mon
 
 
 @needs("chuck jackd2", "chuck", "jackd", "jack_lsp")
-def test_chuck_asks_hears_cancels_and_plays_a_stem_on_the_bar(
-    studio: Studio, sound: dict[str, str]
-) -> None:
+def test_chuck_asks_hears_cancels_and_plays_a_stem_on_the_bar(studio: Studio, sound: dict[str, str]) -> None:
     out = studio.out("chuck")
     environment = studio.environment(out, studio.song, reply_port=free_ports(1)[0], bar=studio.bar)
     own = SCRIPTS / "chuck"

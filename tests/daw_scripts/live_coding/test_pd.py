@@ -8,7 +8,14 @@ from tests.bridge.real import Child, free_ports, needs
 from tests.daw_scripts.live_coding.studio import BAR, HERE, SCRIPTS, Studio, mono, places, sound_of
 
 ABSTRACTION = SCRIPTS / "pd"
-HEADLESS = ["-nogui", "-stderr", "-noprefs", "-nomidi", "-path", str(ABSTRACTION)]  # -batch knows no real time
+HEADLESS = [
+    "-nogui",
+    "-stderr",
+    "-noprefs",
+    "-nomidi",
+    "-path",
+    str(ABSTRACTION),
+]  # -batch knows no real time
 
 
 def atom(word: object) -> str:
@@ -17,9 +24,7 @@ def atom(word: object) -> str:
 
 
 @needs("puredata-core jackd2", "pd", "jackd", "jack_lsp")
-def test_pd_reads_a_stem_into_an_array_and_plays_it_on_the_bar(
-    studio: Studio, sound: dict[str, str]
-) -> None:
+def test_pd_reads_a_stem_into_an_array_and_plays_it_on_the_bar(studio: Studio, sound: dict[str, str]) -> None:
     out = studio.out("pd")
     words = {"record": out / "record.wav", "bar": studio.bar, "port": studio.port}
     sends = [f"{name} symbol {atom(value)}" for name, value in words.items() if name != "port"]
