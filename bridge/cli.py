@@ -99,7 +99,7 @@ def _files(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument(
         "--inbox", type=Path, metavar="DIR",
-        help="watch this folder for jobs of hosts without sockets (default: none)",
+        help="watch this folder for jobs of hosts without sockets (default: inbox in the spool)",
     )  # fmt: skip
     group.add_argument(
         "--presets", action="append", default=[], type=Path, metavar="DIR",
@@ -166,7 +166,7 @@ def settings_of(flags: argparse.Namespace) -> Settings:
         http_port=None if flags.no_http else flags.http_port,
         spool=flags.spool,
         roots=tuple(folder(root) for root in flags.root) or (Path.home(), Path(tempfile.gettempdir())),
-        inbox=flags.inbox,
+        inbox=flags.inbox or flags.spool / "inbox",
         model=flags.model,
         threads=flags.threads,
         device=flags.device,

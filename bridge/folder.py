@@ -40,6 +40,8 @@ PART = ".part"
 REQUEST, INPUT, STATUS, DONE, CANCEL, OUT = (
     "request.json", "in.wav", "status.json", "done.json", "cancel", "out",
 )  # fmt: skip
+CARD = ".server.json"
+CARD_EVERY = 5.0  # seconds
 FOR_LATER = (say.QUEUE_FULL, say.BUSY)  # refusals that a folder waits out
 
 Answer = Callable[[Message], None]
@@ -71,6 +73,7 @@ class FolderWatch:
     cancel  takes an id, answers with Done or Fail
     fill    puts a preset's options behind those of a request
     note    hears a sentence about what is left alone
+    card    what `.server.json` tells hosts; written again every CARD_EVERY seconds, with the time
 
     The events of the jobs are handed to `tell`, as are those answers; any thread may.
     """
@@ -83,9 +86,11 @@ class FolderWatch:
         *,
         fill: Callable[[Pairs], Pairs] = lambda pairs: pairs,
         note: Callable[[str], None] = lambda text: None,
+        card: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self.folder = folder.resolve()
         self._submit, self._cancel, self._fill, self._note = submit, cancel, fill, note
+        self._card, self._card_due = card, 0.0
         self._told: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._watched: dict[str, Watched] = {}
         self._over: set[str] = set()  # names that are ended, or left alone
@@ -100,6 +105,8 @@ class FolderWatch:
         """Jobs that have not ended stay as they are, and go on when a watch is started again."""
         self._is_stopped.set()
         self._thread.join()
+        with suppress(OSError):
+            (self.folder / CARD).unlink(missing_ok=True)
 
     def tell(self, message: Message) -> None:
         """An answer or event of the queue, about any job."""
@@ -117,6 +124,7 @@ class FolderWatch:
     def look(self) -> None:
         """One look: what was told, what is new, what is to be cancelled, what has ended."""
         self._hear()
+        self._show_card()
         try:
             names = set(os.listdir(self.folder))
         except OSError as error:
@@ -128,6 +136,13 @@ class FolderWatch:
             self._begin(name)
         for name, job in list(self._watched.items()):
             self._tend(name, job)
+
+    def _show_card(self) -> None:
+        """For hosts without sockets: that somebody is here, and what there is to ask for."""
+        if time.monotonic() >= self._card_due:
+            self._card_due = time.monotonic() + CARD_EVERY
+            with suppress(OSError):
+                write_json(self.folder / CARD, {"time": time.time(), **self._card()})
 
     # What the queue says
 

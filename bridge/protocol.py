@@ -1,7 +1,7 @@
 """Copies of the protocol for people and scripts, made from messages.py and options.py: `make protocol`.
 
     docs/protocol.md, README.md                         tables, between markers; the prose around them stays
-    daw_scripts/protocol/stemwright_protocol.lua        constants for hosts with Lua 5.3 and later
+    daw_scripts/protocol/stemwright_protocol.lua        for hosts with Lua 5.3 and later, REAPER too
     daw_scripts/protocol/stemwright_protocol.py         the same for Python 3.7 and later, as in hosts
     daw_scripts/protocol/oscquery.json                  the namespace that the OSCQuery port serves
 
@@ -55,6 +55,7 @@ def copies(root: Path) -> dict[Path, str]:
     scripts = root / "daw_scripts" / "protocol"
     found = {
         scripts / "stemwright_protocol.lua": lua(),
+        root / "daw_scripts/reaper/Stemwright/lib/stemwright_protocol.lua": lua(),
         scripts / "stemwright_protocol.py": python(),
         scripts / "oscquery.json": json.dumps(namespace(), indent=1, ensure_ascii=False) + "\n",
     }

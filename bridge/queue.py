@@ -41,7 +41,8 @@ from stemwright.engine.writing import FULL
 
 __all__ = ["Counts", "Limits", "Queue", "Row"]
 
-ATTEMPTS = 2
+ATTEMPTS = 2  # of a job whose engine dies
+RESTARTS = 10  # of a job that the server itself died with: not the job's fault, as a rule
 PACE = 0.1  # seconds between two progress messages of a job
 TICK = 1.0  # seconds between two looks at what nobody asks for
 MOST_INCOMING = 100_000  # errands that wait for the keeper
@@ -195,7 +196,7 @@ class Queue:
     def _resume(self, entry: Entry) -> None:
         """Where the last server left it."""
         if entry.row.state == RUNNING:
-            self._lost(entry)
+            self._lost(entry, attempts=RESTARTS)
         else:
             self._waiting.push(entry.row.request, entry.row.client, is_again=entry.row.attempts > 0)
 
@@ -371,7 +372,7 @@ class Queue:
             left = -1.0 if at.seconds_left is None else at.seconds_left
             self._tell(row, say.Progress(event.job, row.progress, at.stage, left))
 
-    def _lost(self, entry: Entry, text: str = "") -> None:
+    def _lost(self, entry: Entry, text: str = "", attempts: int = ATTEMPTS) -> None:
         """Its process died, or ours did: finished all the same, or to be done again, once."""
         request = entry.row.request
         done = read_done(self._spool.folder(request.job), request)
@@ -379,9 +380,11 @@ class Queue:
             self._finish(entry, done.results, done.seconds)
         elif entry.is_cancelled:
             self._end(entry, CANCELLED)
-        elif entry.row.attempts >= ATTEMPTS:
+        elif entry.row.attempts >= attempts:
             reason = f" ({text})" if text else ""
-            text = f"the engine's process ended {ATTEMPTS} times while it worked on this job{reason}"
+            text = (
+                f"the engine's process ended {entry.row.attempts} times while it worked on this job{reason}"
+            )
             self._end(entry, FAILED, code=say.WORKER_LOST, text=text)
         else:
             row = replace(entry.row, state=QUEUED, progress=0.0, stage="")

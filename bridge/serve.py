@@ -235,10 +235,18 @@ def started_inbox(
         queue.cancel,
         fill=lambda pairs: filled(pairs, known),
         note=lambda text: log.note("note", text=text),
+        card=lambda: {"presets": [card_of(preset) for preset in known.values()]},
     )
     listeners.append(lambda row, message: watch.tell(message))
     watch.start()
     stack.callback(watch.stop)
+
+
+def card_of(preset: Preset) -> dict[str, str]:
+    """A preset for hosts that choose among them."""
+    return {
+        "name": preset.name, "task": preset.task, "prompt": ", ".join(preset.prompts), "colour": preset.colour
+    }  # fmt: skip
 
 
 def advertise(settings: Settings, port: int, http: int | None, stack: ExitStack, log: Log) -> None:
