@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from tests.daw_scripts.ardour.studio import SCRIPT, Ardour, Home, until
 
 SONG = ROOT / "engine" / "demo" / "boas.flac"  # 44.1 kHz, stereo
 TITLE = "^Stemwright$"
+WORKING, NOTE, QUESTION = "^Stemwright: working$", "^Stemwright: note$", "^Stemwright: question$"
 
 
 class Region(NamedTuple):
@@ -57,39 +59,60 @@ def bring_in(ardour: Ardour, *files: Path) -> None:
     ardour.step(code, files=[str(file) for file in files])
 
 
-def select_range(ardour: Ardour, start: int, stop: int) -> None:
-    """A time range over the tracks that are selected, as a user drags it."""
+def select_range(ardour: Ardour, track: str, start: int, stop: int) -> None:
+    """A time range over one track, as a user drags it."""
     code = """
+    local function selected()
+      local names = {}
+      for route in Editor:get_selection().tracks:routelist():iter() do names[#names + 1] = route:name() end
+      return table.concat(names, "|")
+    end
+    for _ = 1, 20 do
+      if selected() == track then break end
+      Editor:access_action("Editor", "select-prev-route")
+    end
     Editor:set_loop_range(Temporal.timepos_t(start), Temporal.timepos_t(stop), "test")
     Editor:access_action("Editor", "select-loop-range")
     local time = Editor:get_selection().time
-    return { time:start_sample(), time:end_sample() }"""
-    assert ardour.step(code, start=start, stop=stop) == [start, stop]
+    return { time:start_sample(), time:end_sample(), selected() }"""
+    assert ardour.step(code, track=track, start=start, stop=stop) == [start, stop, track]
 
 
 def select_regions(ardour: Ardour, track: str, *cuts: int) -> None:
     """Cut the only region of a track at these samples, and select every second piece."""
     code = """
-    local wanted = {}
+    for route in Session:get_tracks():iter() do
+      local playlist = route:name() == track and route:to_track():playlist()
+      for _, cut in ipairs(playlist and cuts or {}) do
+        for region in playlist:regions_at(Temporal.timepos_t(cut)):iter() do
+          playlist:split_region(region, Temporal.timepos_t(cut))
+        end
+      end
+    end"""
+    ardour.step(code, track=track, cuts=list(cuts))
+    until(lambda: _selected_pieces(ardour, track) == sorted(cuts)[::2], "the selected regions")
+
+
+def _selected_pieces(ardour: Ardour, track: str) -> list[int]:
+    """Select every second region of a track, once all of them are drawn → where they begin"""
+    code = """
+    local pieces, views, found = {}, ArdourUI.SelectionList(), {}
     for route in Session:get_tracks():iter() do
       if route:name() == track then
-        local playlist = route:to_track():playlist()
-        for _, cut in ipairs(cuts) do
-          for region in playlist:regions_at(Temporal.timepos_t(cut)):iter() do
-            playlist:split_region(region, Temporal.timepos_t(cut))
-          end
-        end
-        for region in playlist:region_list():iter() do wanted[#wanted + 1] = region end
+        for region in route:to_track():playlist():region_list():iter() do pieces[#pieces + 1] = region end
       end
     end
-    table.sort(wanted, function(a, b) return a:position():samples() < b:position():samples() end)
-    local views = ArdourUI.SelectionList()
-    for index = 2, #wanted, 2 do views:push_back(Editor:regionview_from_region(wanted[index])) end
+    table.sort(pieces, function(a, b) return a:position():samples() < b:position():samples() end)
+    for index = 2, #pieces, 2 do
+      if not pcall(views.push_back, views, Editor:regionview_from_region(pieces[index])) then return {} end
+    end
     Editor:set_selection(views, ArdourUI.SelectionOp.Set)
-    local found = {}
-    for region in Editor:get_selection().regions:regionlist():iter() do found[#found + 1] = region:position():samples() end
+    for region in Editor:get_selection().regions:regionlist():iter() do
+      found[#found + 1] = region:position():samples()
+    end
+    table.sort(found)
     return found"""
-    assert sorted(ardour.step(code, track=track, cuts=list(cuts))) == sorted(cuts[::2])
+    return list(ardour.step(code, track=track))
 
 
 def tracks(ardour: Ardour) -> list[Track]:
@@ -147,10 +170,26 @@ def press(ardour: Ardour, *keys: str) -> None:
     answer(ardour, *keys)
 
 
-def answer(ardour: Ardour, *keys: str) -> None:
-    window = ardour.window(TITLE)
+def answer(ardour: Ardour, *keys: str, title: str = TITLE) -> None:
+    window = ardour.window(title)
     ardour.keys(window, *keys)
     ardour.gone_id(window)
+
+
+def states(inbox: Path) -> list[str]:
+    """Of all jobs in an inbox, as the server wrote them."""
+    return [json.loads(one.read_text())["state"] for one in inbox.glob("*/status.json")]
+
+
+def install_program(home: Home, folder: Path) -> None:
+    """The program where pip puts it, with ports of its own and one thread."""
+    place = home.path / ".local" / "bin" / "stemwright"
+    place.parent.mkdir(parents=True)
+    words = "serve --port 0 --http-port 0 --no-midi --threads 1"
+    place.write_text(
+        f'#!/bin/sh\nshift\nexec "{sys.executable}" -m stemwright.engine.cli {words} --spool "{folder}/spool" "$@"\n'
+    )
+    place.chmod(0o755)
 
 
 def empty(inbox: Path) -> bool:

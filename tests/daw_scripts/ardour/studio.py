@@ -25,7 +25,7 @@ from tests.bridge.real import ROOT, Child, free_ports, needs
 
 SCRIPTS = ROOT / "daw_scripts" / "ardour" / "scripts"
 LUA = Path(__file__).parent / "lua"
-PATIENCE = 90.0  # seconds; all of it comes within a few on a machine with nothing else to do
+PATIENCE = 60.0  # seconds; all of it comes within a few on a machine with nothing else to do
 PACKAGES = "ardour xvfb xdotool xauth"
 STEP, SCRIPT = 1, 2  # slots of Ardour's Lua actions: the test's own steps, and what is tested
 SCREEN = "1600x1000x24"
@@ -272,7 +272,7 @@ def open_ardour(home: Home, session: Path) -> Iterator[Ardour]:
 
 def export(home: Home, session: Path, place: Path) -> tuple[NDArray[Any], int]:
     """The session's mixdown by ardour7-export → samples (N, K), rate"""
-    words = ["ardour7-export", "--output", str(place), "--bitdepth", "FLOAT", str(session.parent), session.stem]
+    words = ["ardour7-export", "--output", str(place), "--bitdepth", "float", str(session.parent), session.stem]
     with Child(words, environment(home.path)) as child:
         child.ended(PATIENCE)
         assert place.exists(), child.told()

@@ -10,9 +10,9 @@ import pytest
 
 from tests.bridge.real import Child, server_command
 from tests.daw_scripts.ardour import desk
-from tests.daw_scripts.ardour.desk import TITLE
+from tests.daw_scripts.ardour.desk import NOTE, QUESTION, TITLE, WORKING
 from tests.daw_scripts.ardour.studio import (
-    SCRIPT, Ardour, Home, export, make_home, make_session, needs_ardour, open_ardour,
+    SCRIPT, Ardour, Home, export, make_home, make_session, needs_ardour, open_ardour, until,
 )  # fmt: skip
 
 pytestmark = [needs_ardour, pytest.mark.slow]
@@ -61,7 +61,7 @@ def test_a_typed_prompt_puts_stem_and_rest_below_the_source_at_the_sample_and_th
     desk.write_song(tmp_path / "below.wav", 1.0, channels=1)
     desk.bring_in(ardour, tmp_path / "below.wav", tmp_path / "mix.wav")
     ardour.step("Session:new_audio_track(1, 2, nil, 1, 'last', -1, ARDOUR.TrackMode.Normal, true)")
-    desk.select_range(ardour, 72001, 168004)
+    desk.select_range(ardour, "mix", 72001, 168004)
     original, rate = export(home, desk.save(ardour, "before", muted="below"), tmp_path / "before.wav")
 
     ardour.act(SCRIPT)
@@ -98,3 +98,105 @@ def _check_sum(original: np.ndarray, after: Path, home: Home, folder: Path, rate
     print(f"stem + rest against the mix, exported: largest difference {error:.2e} of {np.abs(original).max():.2f}")
     assert error <= EXACT
     assert np.abs(original[inside]).max() > 0.1
+
+
+def test_regions_of_a_mono_track_share_new_mono_tracks_and_variations_are_playlists(
+    ardour: Ardour, home: Home, service: Service, tmp_path: Path
+) -> None:
+    """What was asked last time stands in the dialog, so that OK is enough; the preset comes from the server's card."""
+    preset = {"name": "slap-bass", "task": "extract", "prompt": "slap bass", "colour": "#8a5cf6"}
+    card = service.inbox / ".server.json"
+    card.write_text(json.dumps({"presets": [preset]}))
+    values = {"task": "add", "prompts": "", "preset": "slap-bass", "variations": 2, "rest": True, "seed": 7}
+    desk.remember(home, service.inbox, **values)
+    desk.write_song(tmp_path / "solo.wav", 4.0, channels=1, rate=48000)
+    desk.bring_in(ardour, tmp_path / "solo.wav")
+    desk.select_regions(ardour, "solo", 24001, 60000, 96003, 140000)
+
+    try:
+        desk.press(ardour, "alt+o")
+        desk.emptied(service.inbox)
+    finally:
+        card.unlink()
+
+    solo, stem, rest = desk.tracks(ardour)
+    assert (stem.name, rest.name) == ("slap-bass - solo", "rest - solo")
+    assert (stem.colour, stem.channels, rest.channels) == (0x8A5CF6FF, 1, 1)
+    for track in (stem, rest):
+        assert len(track.playlists) == 2
+        assert [(one.start, one.frames) for one in track.regions] == [(24001, 35999), (96003, 43997)]
+        assert all(one.name.endswith(", seed 7") for one in track.regions)
+    assert len(solo.regions) == 5
+    assert desk.remembered(home)["variations"] == 2
+
+
+def test_cancel_stops_the_job_and_leaves_the_session_and_the_inbox_as_they_were(
+    ardour: Ardour, home: Home, service: Service, tmp_path: Path
+) -> None:
+    desk.remember(home, service.inbox, prompts="bass", steps="1000")
+    desk.write_song(tmp_path / "mix.wav", 8.0)
+    desk.bring_in(ardour, tmp_path / "mix.wav")
+    desk.select_range(ardour, "mix", 1000, 380000)
+    before = desk.tracks(ardour)
+
+    desk.press(ardour, "alt+o")
+    until(lambda: desk.states(service.inbox) == ["running"], "a running job")
+    desk.keep_picture(ardour, tmp_path, "ardour-progress.png")
+    desk.answer(ardour, "alt+c", title=WORKING)
+
+    service.server.wait_for("cancelled")
+    desk.emptied(service.inbox)
+    assert desk.tracks(ardour) == before
+
+
+def test_without_a_server_the_way_out_is_told_and_the_script_starts_one(
+    ardour: Ardour, home: Home, tmp_path: Path
+) -> None:
+    """The usual inbox below the home folder; first the offer is refused, then it is taken."""
+    desk.write_song(tmp_path / "mix.wav", 3.0)
+    desk.bring_in(ardour, tmp_path / "mix.wav")
+    desk.select_range(ardour, "mix", 4800, 52800)
+    desk.install_program(home, tmp_path)
+
+    ardour.act(SCRIPT)
+    dialog = ardour.window(TITLE)
+    ardour.type(dialog, "drums")
+    ardour.keys(dialog, "alt+o")
+    ardour.gone_id(dialog)
+    question = ardour.window(QUESTION)
+    desk.keep_picture(ardour, tmp_path, "ardour-no-server.png")
+    ardour.keys(question, "alt+n")
+    ardour.gone_id(question)
+    desk.emptied(home.inbox)
+    assert len(desk.tracks(ardour)) == 1
+
+    desk.press(ardour, "alt+o")
+    desk.answer(ardour, "alt+y", title=QUESTION)
+    until(lambda: "ready" in (home.inbox / ".server.log").read_text(), "the server's log")
+    desk.emptied(home.inbox)
+    assert [track.name for track in desk.tracks(ardour)] == ["mix", "drums - mix", "rest - mix"]
+
+
+def test_what_cannot_be_done_is_said_and_changes_nothing(
+    ardour: Ardour, home: Home, service: Service, tmp_path: Path
+) -> None:
+    desk.remember(home, service.inbox, prompts="")
+    ardour.act(SCRIPT)
+    desk.answer(ardour, "Return", title=NOTE)  # nothing is selected
+
+    desk.write_song(tmp_path / "mix.wav", 2.0)
+    desk.bring_in(ardour, tmp_path / "mix.wav")
+    before = desk.tracks(ardour)
+    desk.select_range(ardour, "mix", 0, 48000)
+    desk.press(ardour, "alt+o")  # no prompt: the dialog comes again
+    dialog = ardour.window(TITLE)
+    ardour.keys(dialog, "Tab")
+    ardour.type(dialog, "no such preset")
+    desk.answer(ardour, "alt+o")
+    desk.answer(ardour, "Return", title=NOTE)  # the server refuses it
+    desk.select_range(ardour, "mix", 480000, 528000)
+    desk.press(ardour, "alt+o")  # silence
+    desk.answer(ardour, "Return", title=NOTE)
+
+    desk.emptied(service.inbox)
+    assert desk.tracks(ardour) == before

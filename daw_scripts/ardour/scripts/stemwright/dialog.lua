@@ -6,6 +6,7 @@ local form = need("form")
 local dialog = {}
 
 local TITLE = "Stemwright"
+local WORKING, NOTE, QUESTION = TITLE .. ": working", TITLE .. ": note", TITLE .. ": question"
 
 -- Dropdowns of Ardour take a table of words → values.
 local function task_words(task)
@@ -53,12 +54,12 @@ function dialog.ask(values, presets, what, problem)
 end
 
 function dialog.say(text, kind)
-  LuaDialog.Message(TITLE, text, kind or LuaDialog.MessageType.Info, LuaDialog.ButtonType.Close):run()
+  LuaDialog.Message(NOTE, text, kind or LuaDialog.MessageType.Info, LuaDialog.ButtonType.Close):run()
 end
 
 -- → whether the user said yes
 function dialog.agrees(text)
-  local message = LuaDialog.Message(TITLE, text, LuaDialog.MessageType.Question, LuaDialog.ButtonType.Yes_No)
+  local message = LuaDialog.Message(QUESTION, text, LuaDialog.MessageType.Question, LuaDialog.ButtonType.Yes_No)
   return message:run() == LuaDialog.Response.Yes
 end
 
@@ -71,7 +72,7 @@ end
 
 -- A window with a bar and Cancel, which keeps Ardour alive while it is told
 function dialog.progress()
-  return LuaDialog.ProgressWindow(TITLE, true)
+  return LuaDialog.ProgressWindow(WORKING, true)
 end
 
 return dialog

@@ -21,14 +21,10 @@ function inbox.write(path, text)
   if not (is_written and is_closed) then complaint(path, later or last) end
 end
 
--- A shell's command → whether it went well; some builds of Lua say true, some 0
-local function is_done(command)
-  local answer = os.execute(command)
-  return answer == true or answer == 0
-end
-
+-- What Ardour's os.execute returns differs from build to build, so what it did is looked at instead.
 local function make_folder(path)
-  if not is_done("mkdir -p -- " .. paths.quoted(path)) then complaint(path, "no such folder can be made") end
+  os.execute("mkdir -p -- " .. paths.quoted(path))
+  if not ARDOUR.LuaAPI.file_test(path, ARDOUR.LuaAPI.FileTest.IsDir) then complaint(path, "no such folder can be made") end
 end
 
 -- A folder the server does not look at yet; → its path
@@ -67,7 +63,7 @@ end
 function inbox.remove(folder, id)
   local place = folder .. "/" .. id
   os.rename(place, place .. PART)
-  is_done("rm -rf -- " .. paths.quoted(place .. PART) .. " " .. paths.quoted(place))
+  os.execute("rm -rf -- " .. paths.quoted(place .. PART) .. " " .. paths.quoted(place))
 end
 
 -- The presets as a running server told them: { name, task, prompt, colour }

@@ -14,10 +14,14 @@ function paths.inbox(environment, is_mac)
   return (state and state ~= "" and state or home .. "/.local/state") .. "/stemwright/inbox"
 end
 
--- Where the program may be when nobody said: a host started from a desktop knows little of PATH.
+-- Where the program may be: in PATH, or where installers put it, for a host started from a desktop knows little of PATH.
 function paths.commands(environment)
-  local home = environment("HOME") or "."
-  return { home .. "/.local/bin/stemwright", "/opt/homebrew/bin/stemwright", "/usr/local/bin/stemwright" }
+  local places = {}
+  for folder in (environment("PATH") or ""):gmatch("[^:]+") do places[#places + 1] = folder .. "/stemwright" end
+  for _, folder in ipairs({ (environment("HOME") or ".") .. "/.local/bin", "/opt/homebrew/bin", "/usr/local/bin" }) do
+    places[#places + 1] = folder .. "/stemwright"
+  end
+  return places
 end
 
 function paths.job_id(now, ticks)

@@ -11,16 +11,15 @@ local ENDED = "the server ended: exit code "
 -- The words come as arguments, so no name of a folder can become a command.
 local START = [["$0" serve --inbox "$1" >"$2" 2>&1 </dev/null; echo "]] .. ENDED .. [[$?" >>"$2"]]
 
-local function is_program(command)
-  local answer = os.execute("command -v " .. paths.quoted(command) .. " >/dev/null 2>&1")
-  return answer == true or answer == 0
+local function is_program(path)
+  local test = ARDOUR.LuaAPI.FileTest
+  return ARDOUR.LuaAPI.file_test(path, test.IsExecutable) and not ARDOUR.LuaAPI.file_test(path, test.IsDir)
 end
 
 -- The program: as kept, or where installers put it, or in PATH; else the user is asked. nil: nowhere
 function server.command(config)
   local places = paths.commands(os.getenv)
-  table.insert(places, 1, "stemwright")
-  if config.command and config.command ~= "" then table.insert(places, 1, config.command) end
+  if type(config.command) == "string" and config.command ~= "" then table.insert(places, 1, config.command) end
   for _, place in ipairs(places) do
     if is_program(place) then return place end
   end
