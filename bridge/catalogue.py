@@ -54,7 +54,7 @@ class GivenUp(StemwrightError):
 def run(flags: Namespace, stop: Stop) -> int:
     """→ the exit code, as without --ray: that of the first failure, 0 without any."""
     asked = plan(flags)
-    make_folder(Path(flags.output))
+    make_folder(asked.folder)
     cluster = Cluster(flags.ray)
     try:
         return Catalogue(flags, asked, Screen(is_json=flags.json), stop, cluster).all()
@@ -83,7 +83,7 @@ class Catalogue(Run):
         self._cluster = cluster
         self._told: queue.SimpleQueue[tuple[Task, Any]] = queue.SimpleQueue()
         self._tasks = [
-            Task(number, piece, Path(flags.output).absolute() / f".stemwright-{token_hex(8)}.part")
+            Task(number, piece, asked.folder.absolute() / f".stemwright-{token_hex(8)}.part")
             for number, piece in enumerate(asked.pieces)
         ]
         self._waiting = deque(

@@ -1,22 +1,16 @@
 """Sound on its way out: written beside its place, put there whole, or not at all.
 
-WAV (float32, 24 or 16 bit; RF64 beyond 4 GiB) and FLAC (24 or 16 bit). A part-file in the same folder takes
-the samples; it is flushed to the disk and only then gets its name, so that neither an error, nor Ctrl-C, nor
-a full disk leaves half a stem.
+WAV (float32, 24 or 16 bit; RF64 beyond 4 GiB) and FLAC (24 or 16 bit). How a file gets its name, or leaves
+nothing behind, is in `partfile.py`.
 
 Integers cannot hold more than full scale, and how loud a stem is shows only at its end. So the samples of an
 integer file are kept as float32 until then. Peaks over full scale are never clipped: the file is refused
 with the gain that it needs, or `commit_all` turns down all files of a job by one gain, which keeps their sum.
 """
 
-import errno
 import io
 import os
-import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -25,20 +19,17 @@ from numpy.typing import NDArray
 from stemwright.engine.contracts import Array
 from stemwright.engine.errors import BadOutput
 from stemwright.engine.headers import wav_header
+from stemwright.engine.partfile import FULL, PartFile, quoted
 
 if TYPE_CHECKING:
     from stemwright.engine.audio import Audio
+
+__all__ = ["BITS", "FULL", "AudioWriter", "commit_all", "fitting_gain", "quoted", "write"]
 
 BITS = {"float": 32, "pcm24": 24, "pcm16": 16}
 FLAC_CHANNELS = 8
 FLAC_RATE = 655_350  # Hz
 DITHER_FRAMES = 1 << 16  # frames dithered at once; part of what a seed means
-FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-
-
-def quoted(path: str | os.PathLike[str]) -> str:
-    """A name in quotes on one line, whatever is in it."""
-    return repr(os.fspath(path))
 
 
 def write(
@@ -56,24 +47,27 @@ def write(
         file.write(audio.samples)
 
 
-def commit_all(writers: Sequence["AudioWriter"]) -> float:
-    """Give all files their names, or none. Returns the gain their integers needed: 1 unless one peaks higher.
+def commit_all(writers: Sequence["AudioWriter"], others: Sequence[PartFile] = ()) -> float:
+    """Give all files their names, or none; `others` are made last, when all sound is there.
 
-    The same gain for all, so that the stems still sum to the mixture (turned down as much). The caller tells
-    the user. float32 files need no gain and get none.
+    Returns the gain that the integers needed: 1 unless one peaks higher. The same gain for all, so that the
+    stems still sum to the mixture (turned down as much). The caller tells the user. float32 files need no
+    gain and get none.
     """
     loudest = max((writer.peak for writer in writers if not writer.is_float), default=0.0)
     gain = fitting_gain(loudest)
-    done: list[AudioWriter] = []
+    done: list[PartFile] = []
     try:
         for writer in writers:
             writer.finish(1.0 if writer.is_float else gain)
-        for writer in writers:
-            writer.commit()
-            done.append(writer)
+        for other in others:
+            other.finish(gain)
+        for file in (*writers, *others):
+            file.commit()
+            done.append(file)
     except BaseException:
-        for writer in done:
-            writer.withdraw()
+        for file in done:
+            file.withdraw()
         raise
     return gain
 
@@ -83,7 +77,7 @@ def fitting_gain(peak: float) -> float:
     return 1.0 if peak <= 1.0 else (1.0 - 2.0**-24) / peak
 
 
-class AudioWriter:
+class AudioWriter(PartFile):
     """A WAV or FLAC file (by its suffix) written block by block; it gets its name at `commit`, whole.
 
     subtype    "float" | "pcm24" | "pcm16"; None: float for WAV, pcm24 for FLAC
@@ -103,16 +97,12 @@ class AudioWriter:
         seed: int = 0,
         overwrite: bool = False,
     ) -> None:
-        self.path = Path(path)
-        self.rate, self.channels, self.seed, self.overwrite = rate, channels, seed, overwrite
+        super().__init__(path, overwrite=overwrite)
+        self.rate, self.channels, self.seed = rate, channels, seed
         self.is_flac = self.path.suffix.lower() == ".flac"
         self.subtype = subtype or ("pcm24" if self.is_flac else "float")
         self.frames = 0
         self.peak = 0.0  # of what was written, full scale 1
-        self._file: BinaryIO | None = None  # open for writing: the part-file, or its float32 samples
-        self._parts: list[Path] = []  # to be removed unless committed; the last is the finished one
-        self._is_finished = False
-        self._is_new = False
         _refuse_format(self)
 
     @property
@@ -120,10 +110,10 @@ class AudioWriter:
         return self.subtype == "float"
 
     def __enter__(self) -> "AudioWriter":
-        with _failures(self.path):
-            _refuse_place(self.path, self.overwrite)
-            self._file = self._part()
-            if self.is_float:
+        self.open()
+        if self.is_float:
+            with self._cleanly():
+                assert self._file is not None
                 self._file.write(self._header())
         return self
 
@@ -140,79 +130,17 @@ class AudioWriter:
         self.frames += samples.shape[1]
         self.peak = max(self.peak, peak)
 
-    def finish(self, gain: float = 1.0) -> None:
-        """Complete the part-file and flush it to the disk; `gain` is applied to integers."""
-        if self._is_finished:
-            return
-        with self._cleanly():
-            assert self._file is not None, "finish inside `with`"
-            if self.is_float:
-                self._file.seek(0)
-                self._file.write(self._header())
-            else:
-                self._refuse_peak(gain)
-                spool, self._file = self._file, self._part()
-                with spool:
-                    (_write_flac if self.is_flac else _write_wav)(
-                        self, self._file, _integers(self, spool, gain)
-                    )
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._is_finished = True
-
-    def commit(self, gain: float = 1.0) -> None:
-        """Finish, and give the file its name."""
-        if self._is_finished and not self._parts:
-            return
-        self.finish(gain)
-        with self._cleanly():
-            self._is_new = not os.path.lexists(self.path)
-            _publish(self._parts[-1], self.path, self.overwrite)
-            self._parts.pop()
-            self.discard()
-            _sync_folder(self.path.parent)
-
-    def withdraw(self) -> None:
-        """Take back a file that `commit` has put where none was."""
-        if self._is_new:
-            with suppress(OSError):
-                self.path.unlink()
-
-    def discard(self) -> None:
-        """Remove the part-files."""
-        if self._file is not None:
-            with suppress(OSError):
-                self._file.close()
-            self._file = None
-        while self._parts:
-            with suppress(OSError):
-                self._parts[-1].unlink()
-            self._parts.pop()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.commit()
-        self.discard()
-
-    @contextmanager
-    def _cleanly(self) -> Iterator[None]:
-        """Nothing stays behind when this block fails."""
-        try:
-            with _failures(self.path):
-                yield
-        except BaseException:
-            self.discard()
-            raise
-
-    def _part(self) -> BinaryIO:
-        """A new file beside the final one, readable by whom the final one is to be."""
-        part = self.path.parent / f".stemwright-{secrets.token_hex(8)}.part"
-        self._parts.append(part)
-        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
-        return os.fdopen(os.open(part, flags, 0o666), "w+b")
+    def _complete(self, file: BinaryIO, gain: float) -> BinaryIO:
+        """The header, once the length is known; of integers everything, for they were kept as float32."""
+        if self.is_float:
+            file.seek(0)
+            file.write(self._header())
+            return file
+        self._refuse_peak(gain)
+        self._file = self._part()
+        with file:
+            (_write_flac if self.is_flac else _write_wav)(self, self._file, _integers(self, file, gain))
+        return self._file
 
     def _header(self) -> bytes:
         return wav_header(self.frames, self.rate, self.channels, BITS[self.subtype], self.is_float)
@@ -310,65 +238,6 @@ class _Watched:
 
     def tell(self) -> int:
         return self._file.tell()
-
-
-def _publish(part: Path, path: Path, overwrite: bool) -> None:
-    """Give `part` the name `path` in one step; without `overwrite` only where nothing is, races included."""
-    if overwrite:
-        os.replace(part, path)
-        return
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        raise _exists(path) from None
-    except OSError:  # no hard links here (FAT, some network disks): hold the name, then replace it
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        except FileExistsError:
-            raise _exists(path) from None
-        os.replace(part, path)
-        return
-    os.unlink(part)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name last through a power cut, where the system lets a folder be flushed."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-@contextmanager
-def _failures(path: Path) -> Iterator[None]:
-    """OSError → BadOutput that names the file, the reason and the way out."""
-    try:
-        yield
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        code = getattr(error, "errno", None)
-        reason = getattr(error, "strerror", None) or str(error)
-        remedy = "Free some space" if code in FULL else "Check the folder and its permissions"
-        raise BadOutput(
-            f"{quoted(path)}: cannot be written ({reason}); nothing is left of it. "
-            f"{remedy}, or choose another --output."
-        ) from error
-
-
-def _exists(path: Path) -> BadOutput:
-    return BadOutput(f"{quoted(path)}: exists already and is kept. Use --overwrite, or another --output.")
-
-
-def _refuse_place(path: Path, overwrite: bool) -> None:
-    if path.is_dir():
-        raise BadOutput(f"{quoted(path)}: is a folder; a file is to be written. Choose another name.")
-    if not path.parent.is_dir():
-        raise BadOutput(f"{quoted(path)}: its folder does not exist. Make it, or choose another --output.")
-    with suppress(FileNotFoundError):
-        path.lstat()
-        if not overwrite:
-            raise _exists(path)
 
 
 def _refuse_format(writer: AudioWriter) -> None:

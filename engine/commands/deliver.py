@@ -9,9 +9,12 @@ import numpy as np
 
 from stemwright.engine.audio import AudioFile, AudioWriter, commit_all, open_audio
 from stemwright.engine.commands.outputs import distinct, write_bytes
+from stemwright.engine.commands.project import Project
+from stemwright.engine.commands.project_files import Shape, project_files
 from stemwright.engine.contracts import Array
 from stemwright.engine.engine import REST, Engine
 from stemwright.engine.job import Job, OnProgress, Prompt, Render
+from stemwright.engine.partfile import PartFile
 from stemwright.engine.picture import Sketch, png
 from stemwright.engine.tracks import Task
 
@@ -26,6 +29,7 @@ class Places:
     picture: Path | None = None
     subtype: str | None = None
     overwrite: bool = False
+    project: Project | None = None
 
 
 @dataclass(frozen=True)
@@ -101,10 +105,19 @@ def _write(stems: Stems, places: Places, seed: int, mix: Callable[[Array], Array
                 for one, samples in zip(sketches, shown, strict=True):
                     one.push(samples)
         image = png(sketches) if sketches else b""
-        gain = commit_all(writers)
+        gain = commit_all(writers, _project(stack, stems, places, writers))
     if places.picture:
         write_bytes(places.picture, image)
     return gain
+
+
+def _project(
+    stack: ExitStack, stems: Stems, places: Places, writers: list[AudioWriter]
+) -> Sequence[PartFile]:
+    if places.project is None:
+        return ()
+    shape = Shape(stems.rate, stems.channels, stems.frames)
+    return project_files(stack, places.project, shape, writers, overwrite=places.overwrite)
 
 
 def _writer(stack: ExitStack, path: Path, stems: Stems, places: Places, seed: int) -> AudioWriter:

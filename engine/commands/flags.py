@@ -52,6 +52,7 @@ examples:
   stemwright extract album/ "slap bass guitar" --format flac
   stemwright extract song.wav --like snare-hit.wav
   stemwright extract song.wav "everything but the drums"
+  stemwright extract song.wav bass drums --project session/song.rpp
 writes song.bass.wav (one per prompt) and song.rest.wav
 """,
 )
@@ -250,8 +251,7 @@ def _output(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--output",
         metavar="DIR",
-        default=".",
-        help="folder for the results (default: this one), e.g. --output stems",
+        help="folder for the results (default: this one, or the project's), e.g. --output stems",
     )
     group.add_argument("--format", choices=FORMATS, default="wav", help="default: wav, e.g. --format flac")
     group.add_argument(
@@ -270,6 +270,19 @@ def _output(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also write a picture, song.spectrogram.png, of the input and every result (default: none), "
         "e.g. --spectrogram",
+    )
+    group.add_argument(
+        "--project",
+        metavar="PLACE",
+        help="also write a project with a track for the input and each result: a .rpp (REAPER), "
+        "a .dawproject (Bitwig, Cubase, Studio One …), or a folder with a manifest; of several inputs each "
+        "gets its own, named after it (default: none), e.g. --project song.rpp or --project session/",
+    )
+    group.add_argument(
+        "--tempo",
+        type=_tempo,
+        metavar="BPM",
+        help="the grid of the project, 20 to 666; moves no sound (default: 120), e.g. --tempo 97.5",
     )
     group.add_argument(
         "--json",
@@ -325,6 +338,13 @@ def _model(group: "argparse._ArgumentGroup") -> None:
 def count(text: str) -> int:
     """Of argparse: 1, 2, …"""
     return whole(text, 1)
+
+
+def _tempo(text: str) -> float:
+    tempo = above_zero(text)
+    if not 20 <= tempo <= 666:
+        raise argparse.ArgumentTypeError(f"{text!r} does not fit; a tempo is 20 to 666 beats a minute")
+    return tempo
 
 
 def _seed(text: str) -> int:

@@ -3,8 +3,8 @@
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stemwright.engine.errors import BadOutput
@@ -67,6 +67,20 @@ def make_folder(folder: Path) -> None:
         raise BadOutput(
             f"{quoted(folder)}: the output folder cannot be made ({reason}). Choose another --output."
         ) from error
+
+
+@contextmanager
+def folder_for(file: Path) -> Iterator[None]:
+    """The folder of `file` exists inside this block; one that is new and empty goes again after an error."""
+    is_new = not file.parent.exists()
+    make_folder(file.parent)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                file.parent.rmdir()
+        raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from stemwright.engine.audio import open_audio
 from stemwright.engine.commands.inputs import Found, find
 from stemwright.engine.commands.outputs import distinct, fitted, refuse_collisions
+from stemwright.engine.commands.project import ORIGINAL, USUAL_TEMPO, Project, Wish, project, wish
 from stemwright.engine.engine import REST
 from stemwright.engine.errors import BadPrompt
 from stemwright.engine.job import Job, Prompt, Render
@@ -29,6 +30,7 @@ class Piece:
     found: Found | None  # None for generate
     files: tuple[Path, ...]
     picture: Path | None
+    project: Project | None = None
 
     @property
     def title(self) -> str:
@@ -36,26 +38,43 @@ class Piece:
 
     @property
     def results(self) -> tuple[Path, ...]:
-        return self.files if self.picture is None else (*self.files, self.picture)
+        project = () if self.project is None else (self.project.copy, self.project.path)
+        return (*self.files, *(path for path in (self.picture, *project) if path is not None))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one command line asks for. job: without its audio; names: of the prompts, for files"""
+    """What one command line asks for. job: without its audio; names: of the prompts, for files
+
+    folder  of everything that comes; `notes` are told before any work
+    """
 
     job: Job
     names: tuple[str, ...]
     pieces: tuple[Piece, ...]
+    folder: Path
+    notes: tuple[str, ...] = ()
 
 
 def plan(flags: Namespace) -> Plan:
+    wanted = wish(flags)
     prompts, names = _prompts(flags)
     job = _job(flags, prompts)
-    pieces = tuple(_pieces(flags, job, names))
+    pieces = tuple(_pieces(flags, job, names, wanted))
     claims = [(piece.title, file) for piece in pieces for file in piece.results]
     inputs = [piece.found.path for piece in pieces if piece.found]
     refuse_collisions(claims, inputs, overwrite=flags.overwrite)
-    return Plan(job, tuple(names), pieces)
+    folder = wanted.base() if wanted and not flags.output else Path(flags.output or ".")
+    return Plan(job, tuple(names), pieces, folder, _notes(wanted))
+
+
+def _notes(wanted: Wish | None) -> tuple[str, ...]:
+    if wanted is None or wanted.tempo is not None:
+        return ()
+    return (
+        f"nobody told the song's tempo; the project's grid is at {USUAL_TEMPO:.0f}, which moves no sound. "
+        "--tempo BPM sets it",
+    )
 
 
 def _prompts(flags: Namespace) -> tuple[tuple[Prompt, ...], list[str]]:
@@ -73,7 +92,7 @@ def _prompts(flags: Namespace) -> tuple[tuple[Prompt, ...], list[str]]:
     for prompt in prompts:
         if prompt.text or prompt.audio is None:
             parse_prompt(prompt.text)
-    return tuple(prompts), distinct(names, taken=[REST])
+    return tuple(prompts), distinct(names, taken=[REST, ORIGINAL] if flags.project else [REST])
 
 
 def _like(word: str) -> tuple[str, str]:
@@ -99,18 +118,24 @@ def _job(flags: Namespace, prompts: tuple[Prompt, ...]) -> Job:
     return job
 
 
-def _pieces(flags: Namespace, job: Job, names: Sequence[str]) -> list[Piece]:
-    folder = Path(flags.output)
+def _pieces(flags: Namespace, job: Job, names: Sequence[str], wanted: Wish | None) -> list[Piece]:
+    inputs = [] if job.task is Task.GENERATE else find([flags.input, *flags.more_inputs])
+    is_only = len(inputs) < 2
     parts = [*names, REST] if _has_rest(flags, job) else list(names)
 
     def piece(found: Found | None, prefix: str) -> Piece:
+        folder = wanted.folder(prefix, is_only) if wanted else Path(flags.output or ".")
         files = tuple(folder / fitted(prefix, f".{part}.{flags.format}") for part in parts)
         picture = folder / fitted(prefix, ".spectrogram.png")
-        return Piece(found, files, picture if flags.spectrogram else None)
+        song = found.path if found else None
+        session = (
+            project(wanted, job, flags.model, song, prefix, files, names, is_only=is_only) if wanted else None
+        )
+        return Piece(found, files, picture if flags.spectrogram else None, session)
 
     if job.task is Task.GENERATE:
         return [piece(None, flags.name)]
-    return [piece(found, found.path.stem) for found in find([flags.input, *flags.more_inputs])]
+    return [piece(found, found.path.stem) for found in inputs]
 
 
 def _has_rest(flags: Namespace, job: Job) -> bool:

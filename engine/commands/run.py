@@ -5,11 +5,10 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from math import log10
-from pathlib import Path
 from typing import Any
 
 from stemwright.engine.commands.deliver import Made, Places, deliver
-from stemwright.engine.commands.outputs import make_folder
+from stemwright.engine.commands.outputs import folder_for, make_folder
 from stemwright.engine.commands.plan import Piece, Plan, plan
 from stemwright.engine.commands.show import Screen, unexpected
 from stemwright.engine.commands.stop import Stop
@@ -22,7 +21,7 @@ def run(flags: Namespace, stop: Stop) -> int:
     """→ the exit code: that of the first failure, 0 without any."""
     asked = plan(flags)
     engine = Engine.load(flags.model, threads=flags.threads, device=flags.device)
-    make_folder(Path(flags.output))
+    make_folder(asked.folder)
     return Run(flags, asked, engine, Screen(is_json=flags.json), stop).all()
 
 
@@ -36,6 +35,8 @@ class Run:
         """Every piece, whatever becomes of the others; → the first failure's exit code."""
         count = len(self._asked.pieces)
         codes = []
+        for note in self._asked.notes:
+            self._screen.note(note)
         for place, piece in enumerate(self._asked.pieces, start=1):
             codes.append(
                 self._one(piece, f"{piece.title} ({place} of {count})" if count > 1 else piece.title)
@@ -78,9 +79,10 @@ class Run:
         if piece.found and piece.found.problem:
             raise piece.found.problem
         flags = self._flags
-        places = Places(piece.files, piece.picture, flags.subtype, flags.overwrite)
+        places = Places(piece.files, piece.picture, flags.subtype, flags.overwrite, piece.project)
         song = piece.found.path if piece.found else None
-        return deliver(self._engine, self._asked.job, song, places, on_progress)
+        with folder_for(piece.files[0]), folder_for(piece.results[-1]):
+            return deliver(self._engine, self._asked.job, song, places, on_progress)
 
     def _failed(self, piece: Piece, error: Exception) -> int:
         if isinstance(error, StemwrightError):
@@ -111,6 +113,7 @@ class Run:
             ],
             "rest": str(piece.files[-1]) if len(piece.files) > len(names) else None,
             "spectrogram": str(piece.picture) if piece.picture else None,
+            "project": str(piece.project.path) if piece.project else None,
             "gain": made.gain,
             "notes": list(made.notes),
             "seconds": round(seconds, 3),
