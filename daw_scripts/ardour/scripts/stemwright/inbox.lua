@@ -6,7 +6,8 @@ local paths = need("paths")
 
 local inbox = {}
 
-inbox.CARD = ".server.json" -- what a running server tells of itself there: { presets = [...] }
+inbox.CARD = ".server.json" -- what a running server tells of itself there: { time = now, presets = [...] }
+local FRESH = 15 -- seconds; it is written again every five
 local PART = ".part"
 
 local function complaint(path, why)
@@ -73,6 +74,12 @@ function inbox.presets(folder)
     if type(preset) == "table" and type(preset.name) == "string" then presets[#presets + 1] = preset end
   end
   return presets
+end
+
+-- Whether a server has lately said that it is there.
+function inbox.is_watched(folder)
+  local card = inbox.read(folder .. "/" .. inbox.CARD)
+  return card ~= nil and math.abs(os.time() - (tonumber(card.time) or 0)) < FRESH
 end
 
 return inbox

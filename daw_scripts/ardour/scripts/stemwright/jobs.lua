@@ -11,7 +11,7 @@ local wav = need("wav")
 
 local jobs = {}
 
-local ABSENT = 6.0 -- seconds without a sign after which there is no server
+local ABSENT = 3.0 -- seconds without a sign after which there is no server
 local STARTING = 60.0 -- seconds that one may take that was just started
 local GOODBYE = 5.0 -- seconds to hear that a job is cancelled
 local LOOK = 40000 -- microseconds between two looks; Ardour's windows live on in between
@@ -124,7 +124,7 @@ function jobs.follow(made, config, folder, window)
   while true do
     local share, line, is_seen, is_over = look_all(made)
     if is_over then return true, window end
-    if not is_seen and until_when == nil and now() - begin > ABSENT then
+    if not is_seen and until_when == nil and now() - begin > ABSENT and not inbox.is_watched(folder) then
       window:done()
       until_when = wake(config, folder)
       if not until_when then return false, window end
