@@ -45,11 +45,12 @@ end
 stemwright :in_time, "bass", path: bar
 ended :in_time
 sleep 14
-puts ["said:", "ends"].join("\t")
 recording_stop
 recording_save ENV.fetch("STEMWRIGHT_OUT") + "/record.wav"
-sleep 2
-stemwright_stop
+sleep 4
 live_loop(:groove) { stop } # before what it waits for
 sleep 9
 live_loop(:bar) { stop }
+stemwright_stop
+puts ["said:", "ends"].join("\t")
+sleep 1

@@ -2,8 +2,6 @@
 
 import re
 
-import numpy as np
-
 from tests.bridge.real import Child, free_ports, needs
 from tests.daw_scripts.live_coding.studio import BAR, HERE, SCRIPTS, Studio, mono, places, sound_of
 

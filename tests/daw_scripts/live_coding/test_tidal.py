@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from pythonosc.osc_message import OscMessage
 
-from tests.bridge.real import PATIENCE, Child, free_ports, needs, packet
+from tests.bridge.real import PATIENCE, Child, free_ports, packet
 from tests.daw_scripts.live_coding.studio import BAR, HERE, SCRIPTS, Studio, said, sound_of
 from tests.daw_scripts.live_coding.test_supercollider import NEEDS as SUPERCOLLIDER
 from tests.daw_scripts.live_coding.test_supercollider import sclang
@@ -32,7 +32,8 @@ def session(port: int) -> str:
 import Sound.Tidal.Context
 import Control.Concurrent
 :script {SCRIPTS / "tidal" / "BootStemwright.hs"}
-tidal <- startStream defaultConfig {{cCtrlListen = False}} [(stemwrightTarget {{oPort = {port}}}, stemwrightShapes)]
+let target = stemwrightTarget {{oPort = {port}}}
+tidal <- startStream defaultConfig {{cCtrlListen = False}} [(target, stemwrightShapes)]
 let once = streamOnce tidal
 once $ stemOf "verse" "bass" "songs/bar.wav"
 once $ stemOfLast "jam" "electric guitar" 4
