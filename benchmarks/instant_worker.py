@@ -1,12 +1,13 @@
-"""In place of the engine: a worker that makes no stems, at once. For the figures of the queue alone."""
+"""In place of the engine: a worker whose stems are a thousand zeros. For the figures of the queue alone."""
 
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from stemwright.bridge.pool import WorkEvent
+from stemwright.bridge.pool import MadeFile, WorkEvent
 from stemwright.bridge.request import Request
+from stemwright.bridge.spool import OUT
 from stemwright.bridge.worker import apart, serve
 
 
@@ -17,8 +18,11 @@ def work(
     tell: Callable[[WorkEvent], None],
     is_cancelled: Callable[[str], bool],
 ) -> None:
-    for request in batch:
-        tell(WorkEvent("done", request.job, seconds=0.0))
+    for request, folder in zip(batch, folders, strict=True):
+        stem = folder / OUT / "stem.wav"
+        stem.parent.mkdir()
+        stem.write_bytes(bytes(1000))
+        tell(WorkEvent("done", request.job, results=(MadeFile("stem", stem, 0.1, 0),), seconds=0.0))
 
 
 if __name__ == "__main__":
