@@ -39,7 +39,10 @@ class Track(NamedTuple):
 
 
 def write_song(place: Path, seconds: float, *, channels: int = 2, rate: int = 44100) -> NDArray[np.float32]:
-    """The beginning of the demo song as floats → its samples (N, K). rate: what the file says, not resampled"""
+    """The beginning of the demo song as floats → its samples (N, K)
+
+    rate  what the file says, in Hz; nothing is resampled
+    """
     samples, _ = soundfile.read(SONG, frames=round(seconds * rate), dtype="float32", always_2d=True)
     samples = samples[:, :channels]
     soundfile.write(place, samples, rate, subtype="FLOAT")
@@ -125,16 +128,19 @@ def tracks(ardour: Ardour) -> list[Track]:
         playlists[#playlists + 1] = playlist:name()
       end
       for region in route:to_track():playlist():region_list():iter() do
-        local has_fades = region:to_audioregion():fade_in_active()
-        regions[#regions + 1] = { region:name(), region:position():samples(), region:length():samples(), has_fades }
+        local start, frames = region:position():samples(), region:length():samples()
+        regions[#regions + 1] = { region:name(), start, frames, region:to_audioregion():fade_in_active() }
       end
       local info = route:presentation_info_ptr()
-      found[#found + 1] = { info:order(), route:name(), info:color(), route:n_inputs():n_audio(), playlists, regions }
+      local channels = route:n_inputs():n_audio()
+      found[#found + 1] = { info:order(), route:name(), info:color(), channels, playlists, regions }
     end
     return found"""
     rows = sorted(ardour.step(code))
     return [
-        Track(name, colour, channels, sorted(playlists), sorted((Region(*one) for one in regions), key=_start))
+        Track(
+            name, colour, channels, sorted(playlists), sorted((Region(*one) for one in regions), key=_start)
+        )
         for _, name, colour, channels, playlists, regions in rows
     ]
 
@@ -185,10 +191,9 @@ def install_program(home: Home, folder: Path) -> None:
     """The program where pip puts it, with ports of its own and one thread."""
     place = home.path / ".local" / "bin" / "stemwright"
     place.parent.mkdir(parents=True)
-    words = "serve --port 0 --http-port 0 --no-midi --threads 1"
-    place.write_text(
-        f'#!/bin/sh\nshift\nexec "{sys.executable}" -m stemwright.engine.cli {words} --spool "{folder}/spool" "$@"\n'
-    )
+    words = f'serve --port 0 --http-port 0 --no-midi --threads 1 --spool "{folder}/spool"'
+    command = f'exec "{sys.executable}" -m stemwright.engine.cli {words} "$@"'
+    place.write_text(f"#!/bin/sh\nshift\n{command}\n")
     place.chmod(0o755)
 
 

@@ -1,6 +1,6 @@
 """The real Ardour on a screen that nobody sees, with its dummy engine, driven through its OSC as a pad would.
 
-Everything is private to a test: home, settings, display, OSC port, session. Whatever is waited for has a deadline.
+Everything is private to a test: home, settings, display, OSC port, session. All waiting has a deadline.
 """
 
 import base64
@@ -60,7 +60,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def lua(home: Path, script: Path, *words: str, seconds: float = PATIENCE) -> str:
-    """Run a script in Ardour's headless Lua → what it said. Its exit code says little: exports end in aborts."""
+    """Run a script in Ardour's headless Lua → what it said. Its exit code says little."""
     with Child(["ardour7-lua", str(script), *words], environment(home)) as child:
         child.ended(seconds)
         return "\n".join(child.lines)
@@ -103,8 +103,8 @@ def _settings(osc_port: int) -> str:
         "periodic-safety-backups": 0,
     }  # fmt: skip
     engine = {
-        "backend": "None (Dummy)", "driver": "Normal Speed", "device": "Silence", "input-device": "", "output-device": "",
-        "lm-input": "", "lm-output": "", "sample-rate": 48000,
+        "backend": "None (Dummy)", "driver": "Normal Speed", "device": "Silence",
+        "input-device": "", "output-device": "", "lm-input": "", "lm-output": "", "sample-rate": 48000,
         "buffer-size": 1024, "n-periods": 0, "input-latency": 0, "output-latency": 0, "active": 1,
         "use-buffered-io": 0, "midi-option": "No MIDI I/O", "lru": int(time.time()),
     }  # fmt: skip
@@ -113,8 +113,9 @@ def _settings(osc_port: int) -> str:
     lines = "".join(f'<Option name="{name}" value="{value}"/>' for name, value in options.items())
     return (
         f'<?xml version="1.0" encoding="UTF-8"?><Ardour><Config>{lines}</Config>'
-        f"<Extra><AudioMIDISetup><EngineStates><State {_attributes(engine)}><MIDIDevices/></State></EngineStates>"
-        f"</AudioMIDISetup></Extra><ControlProtocols><Protocol {_attributes(osc)}/></ControlProtocols></Ardour>"
+        f"<Extra><AudioMIDISetup><EngineStates><State {_attributes(engine)}><MIDIDevices/></State>"
+        "</EngineStates></AudioMIDISetup></Extra>"
+        f"<ControlProtocols><Protocol {_attributes(osc)}/></ControlProtocols></Ardour>"
     )
 
 
@@ -272,7 +273,15 @@ def open_ardour(home: Home, session: Path) -> Iterator[Ardour]:
 
 def export(home: Home, session: Path, place: Path) -> tuple[NDArray[Any], int]:
     """The session's mixdown by ardour7-export → samples (N, K), rate"""
-    words = ["ardour7-export", "--output", str(place), "--bitdepth", "float", str(session.parent), session.stem]
+    words = [
+        "ardour7-export",
+        "--output",
+        str(place),
+        "--bitdepth",
+        "float",
+        str(session.parent),
+        session.stem,
+    ]
     with Child(words, environment(home.path)) as child:
         child.ended(PATIENCE)
         assert place.exists(), child.told()

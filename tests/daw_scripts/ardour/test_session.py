@@ -15,7 +15,15 @@ import soundfile
 from tests.bridge.real import ROOT, free_ports, running_server
 from tests.daw_scripts.ardour import desk
 from tests.daw_scripts.ardour.studio import (
-    LUA, PATIENCE, Home, environment, export, lua, make_home, make_session, needs_ardour,
+    LUA,
+    PATIENCE,
+    Home,
+    environment,
+    export,
+    lua,
+    make_home,
+    make_session,
+    needs_ardour,
 )  # fmt: skip
 
 pytestmark = [needs_ardour, pytest.mark.slow]
@@ -27,7 +35,16 @@ def run(home: Home, session: Path, *words: str, port: int) -> subprocess.Complet
     program = home.path / "stemwright"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m stemwright.engine.cli "$@"\n')
     program.chmod(0o755)
-    command = [sys.executable, str(SCRIPT), str(session), *words, "--port", str(port), "--stemwright", str(program)]
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        str(session),
+        *words,
+        "--port",
+        str(port),
+        "--stemwright",
+        str(program),
+    ]
     return subprocess.run(
         command, env=environment(home.path) | {"PATH": "/usr/bin:/bin"}, capture_output=True, text=True,
         timeout=4 * PATIENCE, check=False,
@@ -48,6 +65,16 @@ def made(home: Home, folder: Path, rate: int, channels: int) -> tuple[Path, np.n
     playlist = next(one.get("id") for one in root.iter("Playlist") if one.get("name") == "Der Mix")
     parts = sessionfile()
     parts.insert(root, [parts.Piece(playlist, "mix", names, 1001, len(samples))])
+    end = f"a{4 * parts.TICKS}"  # without a range of the session there is nothing to export
+    facts = {
+        "id": "999999",
+        "name": "session",
+        "start": "a0",
+        "end": end,
+        "flags": "IsSessionRange",
+        "locked": "0",
+    }
+    Tree.SubElement(root.find("Locations"), "Location", facts)
     parts.save(root, session)
     return session, export(home, session, folder / "before.wav")[0]
 
@@ -71,7 +98,7 @@ def test_a_session_gets_stem_and_rest_that_sum_to_the_track_in_its_export(
     home: Home, tmp_path: Path, rate: int, channels: int
 ) -> None:
     session, original = made(home, tmp_path, rate, channels)
-    prompt = "o'bass \"$(touch x)\""
+    prompt = 'o\'bass "$(touch x)"'
     with running_server(tmp_path / "spool", tmp_path) as (_, port):
         words = ["extract", prompt, "--track", "Der Mix", "--from", "0.5", "--to", "2.25"]
         done = run(home, session, *words, "--option", "variations=2", port=port)
