@@ -20,7 +20,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
         assert not [line for line in server.lines if "Traceback" in line], server.told()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sound() -> Iterator[dict[str, str]]:
     """What leads a client to a JACK server without a sound card."""
     server = Jack()

@@ -150,6 +150,7 @@ def test_the_last_bar_of_a_bus_comes_apart_and_its_stem_plays_in_phase(
         assert client.ended() == 0, client.told()
     found = said(client.lines)
     assert found["too early"][0][:2] == ["failed", "no_audio"]
+    assert found["no input"][0][:2] == ["failed", "no_audio"] and "--input" in found["no input"][0][2]
     assert found["bars"] == [["finished", "", "", "2"]], client.told()
     assert found["place"] == [["0.0", "4.0", "2.0"]]
     assert [row[3:] for row in found["bars result"]] == [[str(BAR), "1"]] * 2

@@ -191,9 +191,13 @@ Stemwright {
 				onStartup.value;
 			},
 			\fail, {
-				job = jobs[arguments[3]] ?? { jobs[arguments[3].asString.splitext[0].asSymbol] };
+				job = jobs[arguments[3]];
 				if(job.notNil) { job.prRefuse(arguments[1], arguments[2].asString) };
-				if(arguments[3] == '') { "Stemwright: %".format(arguments[2]).warn };
+				case
+				{ arguments[0] == '/stemwright/capture' } { // does not say whose: all that wait for one
+					jobs.copy.do { |one| one.prCaptureRefused(arguments[1], arguments[2].asString) }
+				}
+				{ arguments[3] == '' } { "Stemwright: %".format(arguments[2]).warn };
 			},
 			{
 				job = jobs[arguments[0]];

@@ -202,9 +202,14 @@ StemwrightJob {
 		});
 	}
 
+	prCaptureRefused { |aCode, someText|
+		if(onCaptured.notNil and: { state == \preparing }) { this.prFail(aCode, someText) }
+	}
+
 	prCaptured { |path, seconds, rate|
-		onCaptured.value(path, seconds, rate);
+		var then = onCaptured;
 		onCaptured = nil;
+		if(this.isDone.not) { then.value(path, seconds, rate) };
 	}
 
 	// Where in a file (seconds, up to twice the margin) the sound of another begins: where they are most alike.
