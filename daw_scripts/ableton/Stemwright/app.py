@@ -237,7 +237,7 @@ class App:
         for made in job.in_order():
             if abs(made.seconds - job.region.seconds) > max(NEAR, 1e-6 * made.seconds):
                 raise Trouble(
-                    f"{made.kind} is {made.seconds:.3f} s long, not the {job.region.seconds:.3f} s asked for; "
+                    f"{made.kind} is {made.seconds:.3f} s long, not {job.region.seconds:.3f} s as asked; "
                     f"it stays in {made.path}."
                 )
             take = f" seed {made.seed}" if len({one.seed for one in job.in_order()}) > 1 else ""

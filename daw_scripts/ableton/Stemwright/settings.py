@@ -51,17 +51,22 @@ command =
 door = 7838
 
 [midi]
-# Pads and knobs of the control surface's input. Channel/number = order
-#   note 1/36 = do                     what is set above, or stands in the clip's name
-#   note 1/37 = extract slap bass; drums
-#   note 1/38 = preset vocals
-#   note 1/39 = again
-#   note 1/40 = cancel
-#   note 1/41 = start                  the server
-#   cc 1/20   = variations 1 8         from, to
-#   cc 1/21   = guidance 1 6
-#   cc 1/22   = preset                 chooses among the server's
-#   cc 1/23   = prompt bass; drums; vocals; electric guitar
+# Pads and knobs of the control surface's input: channel/number = order.
+# Remove the # before those you want.
+# What is set above, or stands in the name of the clip:
+#note 1/36 = do
+#note 1/37 = extract slap bass; drums
+#note 1/38 = preset vocals
+#note 1/39 = again
+#note 1/40 = cancel
+# The server:
+#note 1/41 = start
+# From, to:
+#cc 1/20 = variations 1 8
+#cc 1/21 = guidance 1 6
+# One of the server's:
+#cc 1/22 = preset
+#cc 1/23 = prompt bass; drums; vocals; electric guitar
 """
 NUMBERS = ("variations", "guidance", "steps", "seed")
 KNOBS = (*NUMBERS, "preset", "prompt")
