@@ -346,6 +346,7 @@ def test_paths_hold_across_a_linked_folder(song: Path) -> None:
     assert main(["extract", str(song), "bass", "--project", f"{song.parent}/link/s.rpp"]) == 0
     tracks = read_rpp(song.parent / "deep" / "deeper" / "s.rpp")[1]
     assert [track.file.is_file() for track in tracks] == [True] * 3
+    assert "link" not in (song.parent / "link" / "s.rpp").read_text()
 
 
 def test_output_puts_the_stems_elsewhere_and_the_project_finds_them(song: Path) -> None:
