@@ -64,7 +64,7 @@ clean: ## remove what the other targets made (not the weights, not your stems)
 EXTRAS-default :=
 EXTRAS-test := [test,evaluate]
 EXTRAS-bench := [bench]
-EXTRAS-all := [test,evaluate,train,bench,dev]
+EXTRAS-all := [test,evaluate,train,bench,ray,dev]
 
 $(VENV)/installed-%: pyproject.toml $(VENV)/created
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable '.$(EXTRAS-$*)'

@@ -7,9 +7,11 @@ StemwrightError                exit code 1
 ├── ModelError                 4
 │   ├── ModelMissing           4   no such model folder
 │   ├── ModelDamaged           4   a file is missing, cut short or altered
-│   └── ModelTooNew            4   made by a newer Stemwright
+│   ├── ModelTooNew            4   made by a newer Stemwright
+│   └── PlanRefused            4   a TensorRT plan that is absent, not trusted, or of another model or card
 ├── BadOutput                  5   the result cannot be written
 ├── MissingExtra               6   an optional package is not installed
+├── DeviceLost                 7   a graphics card is absent, out of memory, or gone
 └── Cancelled                  130 stopped on request; nothing half-written is left
 
 Every message names the thing, the limit and the way out, in one line.
@@ -60,6 +62,10 @@ class ModelTooNew(ModelError):
     """The model folder was made by a newer Stemwright."""
 
 
+class PlanRefused(ModelError):
+    """A TensorRT plan that is absent, altered, not trusted, or built for something else."""
+
+
 class BadOutput(StemwrightError):
     """The result cannot be written."""
 
@@ -70,6 +76,12 @@ class MissingExtra(StemwrightError):
     """An optional package is not installed; the message holds the command that installs it."""
 
     exit_code = 6
+
+
+class DeviceLost(StemwrightError):
+    """A graphics card that is absent, has too little memory, or disappeared at work."""
+
+    exit_code = 7
 
 
 class Cancelled(StemwrightError):

@@ -8,17 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from stemwright.engine.errors import BadInput
 from stemwright.engine.manifest import Manifest
 from stemwright.engine.modelfolder import write_manifest
 from stemwright.engine.models.bandconv import BandConv, BandConvConfig
-from stemwright.engine.spectral import GROUPS, HOP, RATE
+from stemwright.engine.spectral import HOP, RATE
 from stemwright.export.graph import export_graph
-from stemwright.export.spec import denoiser_spec
-
-WINDOW = 80  # latent frames the engine gives the denoiser at once: 10.24 s
+from stemwright.export.networks import WINDOW, denoiser
 
 
 @dataclass(frozen=True)
@@ -63,14 +59,10 @@ def copy_files(source: Path, folder: Path) -> None:
 
 
 def export_denoiser(run: Path, folder: Path) -> BandConvConfig:
-    settings = json.loads((run / "settings.json").read_text("utf-8"))
-    sizes = {name: settings[name] for name in ("width", "depth", "attend_every") if name in settings}
-    config = BandConvConfig(**sizes)
-    network = BandConv(config)
-    network.load_state_dict(load_file(run / "mean.safetensors"))
-    spec = denoiser_spec(config.tracks, GROUPS * config.coefficients, WINDOW, config.conditioning)
-    export_graph(network, spec, folder, "denoiser.safetensors")
-    return config
+    ((network, spec),) = denoiser(run)
+    assert isinstance(network, BandConv)
+    export_graph(network, spec, folder)
+    return network.config
 
 
 def content(parts: Parts, config: BandConvConfig) -> dict[str, Any]:

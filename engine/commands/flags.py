@@ -14,6 +14,7 @@ exit codes:
   4    the model is missing, damaged or too new
   5    the result cannot be written, or would overwrite a file
   6    an optional package is not installed
+  7    stemwright send: no server answers, or it lets nobody in now
   130  stopped by Ctrl-C or SIGTERM; nothing half-written is left
 Several inputs: the run goes on after one that fails and ends with the code of the first failure.
 """

@@ -145,9 +145,13 @@ class Vocoder(nn.Module):
         amplitudes = self.amplitudes(spectrum)
         return self.inverted(amplitudes * spectrum.cosine, amplitudes * spectrum.sine)
 
+    def basis(self) -> Tensor:
+        """(1026, 1024), `inverse_basis`"""
+        return self.inverse
+
     def inverted(self, real: Tensor, imaginary: Tensor) -> Tensor:
         """(B, M, 513) twice, phases at the window's centre → (B, M × 256)"""
-        frames = torch.cat([real, imaginary], dim=-1) @ self.inverse
+        frames = torch.cat([real, imaginary], dim=-1) @ self.basis()
         envelope = self.squares.expand(1, real.shape[1], FFT)
         return overlap_added(frames) / overlap_added(envelope).clamp_min(QUIETEST)
 

@@ -1,12 +1,14 @@
-"""Graphs on ONNX Runtime, on the CPU: the run time of the default install."""
+"""Graphs on ONNX Runtime: on the CPU in the default install, by CUDA where onnxruntime-gpu is."""
 
 import os
 from pathlib import Path
 
-import numpy as np
-
 from stemwright.engine.contracts import Array
-from stemwright.engine.errors import ModelDamaged
+from stemwright.engine.errors import DeviceLost, ModelDamaged, ModelError, ModelTooNew
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+CUDA_INSTALL = "Install it: pip uninstall onnxruntime; pip install 'onnxruntime-gpu[cuda,cudnn]'"
+TOO_NEW = ("is under development and support", "Unsupported model IR version", "is not a registered function")
 
 
 def cores() -> int:
@@ -19,22 +21,25 @@ class Graph:
 
     path     the graph's file, or its bytes where it brings all its weights
     threads  at work within one run; the same graph and arrays give the same bytes with any number of them
+    device   "cpu", or "cuda" where the library is onnxruntime-gpu
     """
 
-    def __init__(self, path: Path | bytes, threads: int = 1) -> None:
+    def __init__(self, path: Path | bytes, threads: int = 1, device: str = "cpu") -> None:
         import onnxruntime
 
         self.name = path.name if isinstance(path, Path) else "graph"
+        self._device = device
         source = os.fspath(path) if isinstance(path, Path) else path
+        provider = PROVIDERS[device]
         try:
-            self._session = onnxruntime.InferenceSession(
-                source, _options(threads), providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(source, _options(threads), providers=[provider])
         except Exception as error:  # the library raises a dozen kinds, all of them its own
-            raise ModelDamaged(
-                f"{self.name}: ONNX Runtime {onnxruntime.__version__} cannot load it "
-                f"({_first_line(error)}). Install the model again, or a newer onnxruntime."
-            ) from error
+            raise _refused(self.name, error, onnxruntime.__version__) from error
+        if self._session.get_providers()[0] != provider:
+            raise DeviceLost(
+                f"{self.name}: ONNX Runtime {onnxruntime.__version__} cannot use the card (its CUDA libraries "
+                f"are missing or too old). {CUDA_INSTALL}"
+            )
         self.inputs = tuple(entry.name for entry in self._session.get_inputs())
         self.outputs = tuple(entry.name for entry in self._session.get_outputs())
 
@@ -43,29 +48,38 @@ class Graph:
         try:
             return tuple(self._session.run(None, arrays))
         except Exception as error:
+            if self._device != "cpu" and not _is_ours(error):
+                raise DeviceLost(f"{self.name}: the graphics card failed ({_first_line(error)})") from error
             shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
             raise ModelDamaged(
                 f"{self.name}: does not run on {shapes} ({_first_line(error)}). Does it belong to this model?"
             ) from error
 
 
-class OrtDenoiser:
-    """A Denoiser whose network is a graph with the inputs latents, levels and conditions."""
+def has_cuda() -> bool:
+    """Whether the installed ONNX Runtime was built for CUDA; not whether there is a card."""
+    import onnxruntime
 
-    def __init__(self, graph: Graph) -> None:
-        missing = {"latents", "levels", "conditions"} ^ set(graph.inputs)
-        if missing or len(graph.outputs) != 1:
-            raise ModelDamaged(
-                f"{graph.name}: takes {', '.join(graph.inputs)}; a denoiser takes latents, levels and "
-                "conditions and returns v alone. Export it again."
-            )
-        self._graph = graph
+    return PROVIDERS["cuda"] in onnxruntime.get_available_providers()
 
-    def __call__(self, latents: Array, levels: Array, conditions: Array) -> Array:
-        """(B, S, C, T), (B, S), (B, S, D) → v (B, S, C, T)"""
-        single = [np.ascontiguousarray(array, np.float32) for array in (latents, levels, conditions)]
-        (velocity,) = self._graph.run(latents=single[0], levels=single[1], conditions=single[2])
-        return velocity
+
+def _refused(name: str, error: Exception, version: str) -> ModelError:
+    """What opening a graph failed with, said for the user."""
+    line = _first_line(error)
+    if any(words in str(error) for words in TOO_NEW):
+        return ModelTooNew(
+            f"{name}: is written for a newer ONNX Runtime than {version} ({line}). "
+            "Upgrade it: pip install --upgrade onnxruntime"
+        )
+    return ModelDamaged(
+        f"{name}: ONNX Runtime {version} cannot load it ({line}). "
+        "Install the model again, or a newer onnxruntime."
+    )
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether the arrays were wrong, not the card."""
+    return "INVALID_ARGUMENT" in str(error)
 
 
 def _options(threads: int) -> "onnxruntime.SessionOptions":  # type: ignore[name-defined] # noqa: F821

@@ -7,7 +7,6 @@ diffusion  train the denoiser on the pool and the recordings
 vocoder    train the vocoder
 embedding  train the audio tower, for reference sounds as prompts
 text       build the text tower's graph
-graph      write a trained vocoder or audio tower as the graph a model folder takes
 curves     draw a diffusion run's losses
 
 Stop any training with Ctrl-C and give the same command again to go on. `stemwright train STEP --help` has the
@@ -17,14 +16,14 @@ flags.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
+
+from stemwright.engine.errors import BadInput
 
 TRAINED = {
     "diffusion": ("diffusion", "Settings", "train"),
@@ -130,20 +129,9 @@ def text(words: list[str]) -> int:
 
 
 def graph(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="stemwright train graph")
-    parser.add_argument("kind", choices=("vocoder", "embedding"))
-    parser.add_argument("run", type=Path, help="folder of its training, e.g. runs/vocoder")
-    parser.add_argument("folder", type=Path, help="where the graph goes, e.g. runs/graphs")
-    options = parser.parse_args(words)
-    from stemwright.engine.train.audio_tower_graph import export_audio_tower
-    from stemwright.engine.train.vocoder_graph import export_vocoder
-
-    export = export_vocoder if options.kind == "vocoder" else export_audio_tower
-    options.folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory() as place:
-        made = export(options.run, Path(place))
-        shutil.copyfile(made, options.folder / made.name)
-    return 0
+    """It was here until exporting got a command of its own."""
+    moved = " ".join(["stemwright export graph", *words])
+    raise BadInput(f"`stemwright train graph` does nothing any more; the same is done by: {moved}")
 
 
 def curves(words: list[str]) -> int:

@@ -9,7 +9,8 @@ import pytest
 
 from stemwright.engine.errors import BadJob, MissingExtra, ModelDamaged, ModelTooNew
 from stemwright.engine.runtimes.eager import EagerDenoiser, best_device, open_network
-from stemwright.engine.runtimes.ort import Graph, OrtDenoiser
+from stemwright.engine.runtimes.graphs import GraphDenoiser
+from stemwright.engine.runtimes.ort import Graph
 from tests.engine.tiny_graph import denoiser, vocoder
 
 LATENTS = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32)
@@ -32,14 +33,14 @@ def test_a_graph_that_is_none_is_damaged_and_named(tmp_path: Path) -> None:
 
 
 def test_a_denoiser_takes_any_layout_and_width_of_number() -> None:
-    run = OrtDenoiser(Graph(denoiser()))
+    run = GraphDenoiser(Graph(denoiser()))
     strided = np.asarray(np.swapaxes(np.swapaxes(LATENTS, 2, 3).copy(), 2, 3), np.float64)
     np.testing.assert_array_equal(run(strided, LEVELS, CONDITIONS), -LATENTS)
 
 
 def test_a_graph_of_another_kind_is_no_denoiser() -> None:
     with pytest.raises(ModelDamaged, match="a denoiser takes latents, levels and conditions"):
-        OrtDenoiser(Graph(vocoder()))
+        GraphDenoiser(Graph(vocoder()))
 
 
 def test_a_graph_given_wrong_shapes_says_which() -> None:

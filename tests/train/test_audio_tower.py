@@ -14,12 +14,13 @@ from stemwright.engine.runtimes.ort import Graph  # noqa: E402
 from stemwright.engine.train import audio_tower  # noqa: E402
 from stemwright.engine.train.audio_tower import Clip, Clips, Prompts, Texts  # noqa: E402
 from stemwright.engine.train.audio_tower_evaluation import ranks, rendered_clips, summary  # noqa: E402
-from stemwright.engine.train.audio_tower_graph import export_audio_tower  # noqa: E402
 from stemwright.engine.train.codec import read_codec  # noqa: E402
 from stemwright.engine.train.features import Tables  # noqa: E402
 from stemwright.engine.train.pool import Recordings, SongPool  # noqa: E402
 from stemwright.engine.train.prompt_bank import Bank, read_bank  # noqa: E402
 from stemwright.engine.train.sitting import optimiser_of  # noqa: E402
+from stemwright.export.graph import export_graph  # noqa: E402
+from stemwright.export.networks import embedding  # noqa: E402
 from tests.train.small_pool import write_codec, write_pool, write_small_bank  # noqa: E402
 
 FRAMES = 40 * 2048
@@ -108,7 +109,8 @@ def test_a_run_goes_on_where_it_was_left_and_its_graph_answers_as_torch_does(
     second = json.loads((run / "state.json").read_text())
     assert second["step"] > first["step"] > 0 and second["elapsed"] > first["elapsed"]
 
-    graph, network = Graph(export_audio_tower(run, tmp_path)), audio_tower.read_audio_tower(run)
+    ((exported, spec),) = embedding(run)
+    graph, network = Graph(export_graph(exported, spec, tmp_path)), audio_tower.read_audio_tower(run)
     for batch, frames in ((1, 3), (2, 80)):
         latents = torch.randn(batch, 192, frames, generator=torch.Generator().manual_seed(0))
         (found,) = graph.run(latents=latents.numpy())

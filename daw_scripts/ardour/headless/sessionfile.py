@@ -29,8 +29,14 @@ def marks(channels: int) -> list[str]:
     return CHANNEL_MARKS.get(channels) or [f"%{number + 1}" for number in range(channels)]
 
 
-def audio_folder(session: Path, root: Tree.Element) -> Path:
-    return session.parent / "interchange" / root.get("name", session.stem) / "audiofiles"
+def audio_folder(session: Path) -> Path:
+    """Where the session keeps its sound: Ardour names it after the session's folder, and stops at a second one."""
+    place = session.parent / "interchange"
+    found = [one for one in place.iterdir() if one.is_dir()] if place.is_dir() else []
+    own = [one for one in found if one.name == session.parent.name]
+    if len(found) != 1 and not own:
+        raise ValueError(f"{place} has {len(found)} folders; open and save the session in Ardour once")
+    return (own or found)[0] / "audiofiles"
 
 
 def insert(root: Tree.Element, pieces: list[Piece]) -> None:

@@ -177,7 +177,7 @@ def put(
     words = [str(word) for track in tracks for word in (track["title"], track["colour"])]
     lines = lua(flags, session, "tracks.lua", flags.track, *words, answer=folder / "tracks")
     root = Tree.parse(session).getroot()
-    audio = sessionfile.audio_folder(session, root)
+    audio = sessionfile.audio_folder(session)
     audio.mkdir(parents=True, exist_ok=True)
     pieces = []
     for track, line in zip(tracks, lines, strict=True):

@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import shutil
+import socket
 import struct
 import subprocess
 import time
@@ -21,7 +22,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from tests.bridge.real import ROOT, Child, free_ports, needs
+from tests.bridge.real import ROOT, Child, free_ports, needs, packet
 
 SCRIPTS = ROOT / "daw_scripts" / "ardour" / "scripts"
 LUA = Path(__file__).parent / "lua"
@@ -159,8 +160,11 @@ class Ardour:
 
     def act(self, slot: int) -> None:
         """Press the button of a Lua action."""
-        words = ["localhost", str(self.home.osc_port), "/access_action", "s", f"LuaAction/script-{slot}"]
-        subprocess.run(["oscsend", *words], check=True, timeout=PATIENCE)
+        self.send("/access_action", f"LuaAction/script-{slot}")
+
+    def send(self, address: str, *arguments: int | float | str) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+            sending.sendto(packet(address, *arguments), ("127.0.0.1", self.home.osc_port))
 
     def step(self, code: str, **values: Any) -> Any:
         """Run Lua inside Ardour → what it returns, by JSON. `values` are locals of the code."""

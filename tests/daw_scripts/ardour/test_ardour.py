@@ -132,7 +132,7 @@ def test_regions_of_a_mono_track_share_new_mono_tracks_and_variations_are_playli
     assert desk.remembered(home)["variations"] == 2
 
 
-def test_cancel_stops_the_job_and_leaves_the_session_and_the_inbox_as_they_were(
+def test_ardour_plays_on_meanwhile_and_cancel_stops_the_job_and_leaves_the_session_and_the_inbox_as_they_were(
     ardour: Ardour, home: Home, service: Service, tmp_path: Path
 ) -> None:
     desk.remember(home, service.inbox, prompts="bass", steps="1000")
@@ -144,6 +144,9 @@ def test_cancel_stops_the_job_and_leaves_the_session_and_the_inbox_as_they_were(
     desk.press(ardour, "alt+o")
     until(lambda: desk.states(service.inbox) == ["running"], "a running job")
     desk.keep_picture(ardour, tmp_path, "ardour-progress.png")
+    ardour.send("/transport_play", 1)
+    until(lambda: ardour.step("return Session:transport_rolling()"), "playback beside the progress window")
+    assert desk.states(service.inbox) == ["running"]
     desk.answer(ardour, "alt+c", title=WORKING)
 
     service.server.wait_for("cancelled")

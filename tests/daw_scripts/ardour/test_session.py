@@ -57,8 +57,7 @@ def made(home: Home, folder: Path, rate: int, channels: int) -> tuple[Path, np.n
     lua(home.path, LUA / "tracks.lua", str(session.parent), session.stem, str(channels))
     samples = desk.write_song(folder / "song.wav", 3.0, channels=channels)
     root = Tree.parse(session).getroot()
-    audio = session.parent / "interchange" / session.stem / "audiofiles"
-    audio.mkdir(parents=True, exist_ok=True)
+    [audio] = (session.parent / "interchange").glob("*/audiofiles")
     names = ["mix.wav"] if channels == 1 else ["mix%L.wav", "mix%R.wav"]
     for name, column in zip(names, samples.T, strict=True):
         soundfile.write(audio / name, column, rate, subtype="FLOAT")
