@@ -30,7 +30,7 @@ def marks(channels: int) -> list[str]:
 
 
 def audio_folder(session: Path) -> Path:
-    """Where the session keeps its sound: Ardour names it after the session's folder, and stops at a second one."""
+    """Where the session keeps its sound: named after the session's folder; Ardour stops at a second one."""
     place = session.parent / "interchange"
     found = [one for one in place.iterdir() if one.is_dir()] if place.is_dir() else []
     own = [one for one in found if one.name == session.parent.name]

@@ -197,6 +197,13 @@ class Ardour:
         assert found["ok"], found["error"]
         return found.get("value")
 
+    def clock(self) -> bytes:
+        """The pixels of Ardour's clock."""
+        data = (self.home.path / "Xvfb_screen0").read_bytes()
+        header = struct.unpack(">25I", data[:100])
+        begin, stride = header[0] + 12 * header[19], header[12]
+        return b"".join(data[begin + row * stride :][2000:2800] for row in range(30, 60))
+
     def picture(self, place: Path) -> None:
         """What is on the screen, as a PNG."""
         data = (self.home.path / "Xvfb_screen0").read_bytes()
