@@ -13,6 +13,7 @@ from typing import Any
 from . import asking, clips, files, jobs, osc, server, tracks
 from . import stemwright_protocol as protocol
 from .link import Door, Link
+from .presets import Presets
 from .settings import Keeper, pick, verb_of
 from .trouble import Trouble
 from .voice import Voice
@@ -40,7 +41,7 @@ class App:
         self._host = host
         self.keeper = keeper or Keeper()
         self.voice = Voice(host)
-        self.presets = {}  # name → (task, colour or None)
+        self.presets = Presets()
         self.turned = {}  # what knobs have set
         self.tasks = {}  # id → Task
         self._process = None  # the server, if it was started from here
@@ -131,8 +132,9 @@ class App:
     def _wish(self, song, verb, words):
         clip = song.view.detail_clip
         names = [clip.name if clip is not None else "", song.view.selected_track.name]
-        tasks = {name: task for name, (task, _) in self.presets.items()}
-        return asking.wish(self.settings.what, verb, words, names, self.keeper.last, self.turned, tasks)
+        return asking.wish(
+            self.settings.what, verb, words, names, self.keeper.last, self.turned, self.presets.tasks
+        )
 
     def _begin(self, asked, region):
         name = "live-" + os.urandom(6).hex()
@@ -198,7 +200,7 @@ class App:
         for address, arguments in self.link.received():
             task = self.tasks.get(jobs.job_of(address, arguments))
             if address == protocol.PRESET:
-                self._hear_preset(arguments)
+                self.presets.hear(arguments)
             elif task is not None:
                 task.job.hear(address, arguments, now)
         for address, arguments, who in self.door.received() if self.door is not None else ():
@@ -261,7 +263,7 @@ class App:
 
     def _colours(self, job):
         """kind → colour; a preset's own goes to its first stem, whatever that is called"""
-        known = {name: colour for name, (_, colour) in self.presets.items() if colour is not None}
+        known = self.presets.colours
         first = next((made.kind for made in job.in_order() if made.kind != tracks.REST), "")
         return {**known, first: known[job.wish.preset]} if job.wish.preset in known else known
 
@@ -300,17 +302,6 @@ class App:
 
     def _ask_presets(self):
         self._send(protocol.ASK_PRESETS, ())
-
-    def _hear_preset(self, arguments):
-        try:
-            index, _, name, task, _, colour = arguments
-            number = int(colour[1:], 16) if colour.startswith("#") else None
-        except (AttributeError, TypeError, ValueError):
-            return
-        if index == 0:
-            self.presets = {}
-        if index >= 0:
-            self.presets[name] = (task, number)
 
     def _tell_presets(self):
         self._ask_presets()

@@ -246,7 +246,7 @@ def test_a_server_killed_midway_and_started_again_finishes_the_job(
     port = free_ports(1)[0]
     command = server_command(tmp_path / "spool", tmp_path)
     command[command.index("--port") + 1] = str(port)
-    desk = desks(port, what="steps = 20\nvariations = 2\nrest = no")
+    desk = desks(port, what="steps = 12\nvariations = 2\nrest = no")
     desk.clip(song)
     with Child(command, {"OMP_NUM_THREADS": "1"}) as child:
         child.wait_for("ready on")
