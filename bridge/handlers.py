@@ -214,7 +214,7 @@ class Handlers:
         self._later(asked, answer, lambda: _each(answer, self._parts.uploads.close(asked, _owner(peer))))
 
     def _capture(self, asked: say.Capture, peer: Peer, answer: Answer) -> None:
-        self._later(asked, answer, lambda: answer(self._parts.inputs.capture(asked)))
+        self._later(asked, answer, lambda: answer(self._parts.inputs.capture(asked)), asked.capture)
 
     def _play(self, asked: say.Play, peer: Peer, answer: Answer) -> None:
         def start() -> None:
