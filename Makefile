@@ -25,10 +25,10 @@ demo: $(VENV)/installed-default ## take the bass out of the demo song; says wher
 	@echo "         $(CURDIR)/$(DEMO_OUT)/boas.rest.wav  the song without it"
 	@echo "See it:  $(CURDIR)/$(DEMO_OUT)/boas.spectrogram.png"
 
-test: $(VENV)/installed-test ## run the tests that need no torch
-	$(ONE_THREAD) $(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/installed-test ## run the tests that need no torch and take no minutes
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-test-all: $(VENV)/installed-all ## run every test, those of the training code too (installs torch)
+test-all: $(VENV)/installed-all ## run every test, the long ones and those of the training code too (installs torch)
 	$(ONE_THREAD) $(BIN)/python -m pytest $(ARGS)
 
 check: lint types layers ## formatting, lint, types and import layers
