@@ -39,8 +39,16 @@ class Extraction:
     notes                   remarks for the user, complete after the last block
     """
 
-    def __init__(self, work: Preserve, names: tuple[str, ...], source: Source, pace: Pace) -> None:
-        self.names = names
+    def __init__(
+        self,
+        work: Preserve,
+        names: tuple[str, ...],
+        source: Source,
+        pace: Pace,
+        told: Sequence[str] = (),
+    ) -> None:
+        """told: remarks on where the model runs, which may grow while it does"""
+        self.names, self._told = names, told
         self.rate, self.channels, self.frames = source.rate, source.channels, source.frames
         self._work, self._pace = work, pace
 
@@ -51,7 +59,7 @@ class Extraction:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return self._work.notes
+        return (*self._work.notes, *self._told)
 
 
 class Engine:
@@ -102,7 +110,7 @@ class Engine:
         rivals = competition(self._rivals, job, self.model, asked, settings.roles)
         pace = Pace(ticks(len(windows), len(asked.names), settings, rivals), on_progress)
         work = Preserve(self.model, settings, asked, source, windows, is_joint=job.joint, rivals=rivals)
-        return Extraction(work, (*asked.names, REST), source, pace)
+        return Extraction(work, (*asked.names, REST), source, pace, self.model.told)
 
     @cached_property
     def _rivals(self) -> Rivals | None:
@@ -141,7 +149,7 @@ class Engine:
         channels = job.audio.channels if job.audio else 1
         named = _named(asked, waves, settings)
         stems = tuple(Stem(name, self._rendered(wave, rate, frames, channels)) for name, wave in named)
-        return stems if job.audio else _turned_up(stems), asked.notes(settings.guidance)
+        return stems if job.audio else _turned_up(stems), (*asked.notes(settings.guidance), *self.model.told)
 
     def _turns(
         self,

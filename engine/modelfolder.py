@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -19,8 +19,9 @@ import numpy as np
 from stemwright.engine.contracts import Array, Codec, Conditioner, Denoiser
 from stemwright.engine.errors import BadOutput, ModelDamaged, ModelError, ModelMissing, ModelTooNew
 from stemwright.engine.manifest import FORMAT, NAME, Fields, Manifest, parse, read_manifest
+from stemwright.engine.runtimes.choice import Network, Opened, open_denoiser
 from stemwright.engine.runtimes.eager import EagerDenoiser, best_device, open_network
-from stemwright.engine.runtimes.ort import Graph, OrtDenoiser, cores
+from stemwright.engine.runtimes.ort import Graph, cores
 from stemwright.engine.spectral import BANDS, PATCH, SpectralCodec
 from stemwright.engine.tracks import TrackSet
 from stemwright.engine.voicing import Voice
@@ -32,7 +33,10 @@ CHUNK = 1 << 20  # bytes hashed at once
 
 @dataclass(frozen=True)
 class Model:
-    """An open model folder: its parts, ready to run."""
+    """An open model folder: its parts, ready to run.
+
+    told  remarks on where it runs; one more when the processor takes over from a card
+    """
 
     folder: Path
     manifest: Manifest
@@ -40,6 +44,7 @@ class Model:
     conditioner: Conditioner
     denoiser: Denoiser
     voice: Voice | None = None
+    told: Sequence[str] = ()
 
     @property
     def tracks(self) -> TrackSet:
@@ -163,13 +168,15 @@ def open_model(
     manifest = verify(folder)
     threads = threads or cores()
     codec = _codec(folder, manifest)
+    opened = _denoiser(folder, manifest, threads, device)
     return Model(
         folder=folder,
         manifest=manifest,
         codec=codec,
         conditioner=_conditioner(folder, manifest, codec),
-        denoiser=_denoiser(folder, manifest, threads, best_device(device)),
+        denoiser=opened.denoiser,
         voice=_voice(folder, manifest, codec, threads),
+        told=opened.told,
     )
 
 
@@ -241,13 +248,29 @@ def _voice(folder: Path, manifest: Manifest, codec: Codec, threads: int) -> Voic
     return Voice(Graph(listed(folder, manifest, name), threads), codec)
 
 
-def _denoiser(folder: Path, manifest: Manifest, threads: int, device: str) -> Denoiser:
+def _denoiser(folder: Path, manifest: Manifest, threads: int, device: str) -> Opened:
+    return open_denoiser(network_of(folder, manifest, threads, device), device)
+
+
+def network_of(folder: Path, manifest: Manifest, threads: int = 1, device: str = "auto") -> Network:
+    """The denoiser's files, each of which must be among those that were verified."""
     fields = Fields(dict(manifest.denoiser), folder / NAME, "denoiser.")
-    graph = fields.take("graph", str, "")
-    if graph and device == "cpu":
-        if weights := fields.take("weights", str, ""):
-            listed(folder, manifest, weights)  # the graph finds them by itself
-        return OrtDenoiser(Graph(listed(folder, manifest, graph), threads))
-    path = listed(folder, manifest, fields.take("weights", str))
-    network = open_network(fields.take("kind", str), fields.take("network", dict), path)
-    return EagerDenoiser(network, device)
+    graph, weights = fields.take("graph", str, ""), fields.take("weights", str, "")
+    paths = [listed(folder, manifest, name) if name else None for name in (graph, weights)]
+
+    def eager() -> EagerDenoiser:
+        path = listed(folder, manifest, fields.take("weights", str))
+        network = open_network(fields.take("kind", str), fields.take("network", dict), path)
+        return EagerDenoiser(network, best_device(device))
+
+    return Network(
+        model=folder,
+        graph=paths[0],
+        weights=paths[1],
+        hashes=(
+            manifest.files[graph].sha256 if graph else "",
+            manifest.files[weights].sha256 if weights else "",
+        ),
+        eager=eager,
+        threads=threads,
+    )

@@ -22,9 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     graph_flags(kinds.add_parser("graph", help="a network to an ONNX graph"))
+    plan_flags(kinds.add_parser("plan", help="a model's graph to a TensorRT plan"))
     pack_flags(kinds.add_parser("pack", help="trained parts to a model folder"))
     arguments = parser.parse_args(argv)
-    return {"graph": graph, "pack": packed}[arguments.what](arguments)
+    return {"graph": graph, "plan": plan, "pack": packed}[arguments.what](arguments)
 
 
 def graph_flags(command: argparse.ArgumentParser) -> None:
@@ -44,6 +45,44 @@ def graph(arguments: argparse.Namespace) -> int:
 
     for network, spec in OPENERS[arguments.kind](arguments.source):
         print(export_graph(network, spec, arguments.folder))
+    return 0
+
+
+def plan_flags(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", nargs="?", default="default", help="a name or a folder (default: default)")
+    command.add_argument(
+        "--cards",
+        default="this",
+        metavar="LIST",
+        help="this: the card that is here; rtx: GeForce 30, 40, 50 in one plan; turing: GeForce 16, 20; "
+        "or compute capabilities (default: this), e.g. --cards SM86,SM89",
+    )
+    command.add_argument(
+        "--precision",
+        choices=("fp32", "fp16", "bf16"),
+        default="fp16",
+        help="of matrix products; norms and sums stay single (default: fp16), e.g. --precision fp32",
+    )
+    command.add_argument(
+        "--builder",
+        choices=("tensorrt_rtx", "tensorrt"),
+        default="tensorrt_rtx",
+        help="tensorrt_rtx for GeForce and RTX, tensorrt for any card (default: tensorrt_rtx), "
+        "e.g. --builder tensorrt",
+    )
+    command.add_argument(
+        "--largest-batch", type=int, default=16, metavar="N", help="default: 16, e.g. --largest-batch 32"
+    )
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    from stemwright.export.plan import PORTABLE, TURING, Target, build_plan
+
+    named = {"this": (), "rtx": PORTABLE, "turing": (TURING,)}
+    cards = named.get(arguments.cards, tuple(filter(None, arguments.cards.split(","))))
+    batch = (1, min(2, arguments.largest_batch), arguments.largest_batch)
+    path = build_plan(arguments.model, Target(cards, arguments.precision, batch), arguments.builder)
+    print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
     return 0
 
 

@@ -37,7 +37,7 @@ class Graph:
             raise _refused(self.name, error, onnxruntime.__version__) from error
         if self._session.get_providers()[0] != provider:
             raise DeviceLost(
-                f"{self.name}: ONNX Runtime {onnxruntime.__version__} cannot use the card (its CUDA libraries "
+                f"{self.name}: ONNX Runtime {onnxruntime.__version__} cannot use the card (CUDA libraries "
                 f"are missing or too old). {CUDA_INSTALL}"
             )
         self.inputs = tuple(entry.name for entry in self._session.get_inputs())

@@ -1,0 +1,139 @@
+"""Where a model's denoiser runs: the processor, a graphics card by ONNX Runtime or by a plan, or torch.
+
+"auto" takes the fastest that is there and says nothing of what is not; a device that is named is used or
+refused with the command that would bring it. What takes the processor's place is rescued by it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stemwright.engine.contracts import Denoiser
+from stemwright.engine.errors import BadJob, DeviceLost, MissingExtra, ModelDamaged, PlanRefused
+from stemwright.engine.runtimes import cuda, ort, plans, tensorrt
+from stemwright.engine.runtimes.eager import EagerDenoiser, best_device
+from stemwright.engine.runtimes.graphs import GraphDenoiser, Rescued, Runtime
+
+GRAPH_DEVICES = ("auto", "cpu", "cuda", "tensorrt")
+NO_CARD = "no NVIDIA card, or no driver, is here"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model's denoiser on disk, its files held against their hashes already.
+
+    graph, weights  paths; None where the model has no such file
+    hashes          sha256 of both, as in the model's manifest
+    eager           opens the network in torch
+    """
+
+    model: Path
+    graph: Path | None
+    weights: Path | None
+    hashes: tuple[str, str]
+    eager: Callable[[], "EagerDenoiser"]
+    threads: int = 1
+
+
+@dataclass
+class Opened:
+    """A denoiser and where it runs: "cpu", "cuda", "tensorrt" or torch's device; why, and remarks so far."""
+
+    denoiser: Denoiser
+    device: str
+    why: str
+    told: list[str] = field(default_factory=list)
+
+
+def open_denoiser(network: Network, asked: str) -> Opened:
+    """The denoiser on the device that was asked for."""
+    if network.graph is None or asked not in GRAPH_DEVICES:
+        return Opened(
+            network.eager(), best_device(asked), "the model brings no graph, or torch was asked for"
+        )
+    if asked == "cpu":
+        return Opened(on_processor(network), "cpu", "it was asked for")
+    if asked == "auto":
+        return fastest(network)
+    if not cuda.cards():
+        raise DeviceLost(f"the device {asked}: {NO_CARD}. Use --device cpu; `stemwright doctor` says more.")
+    if asked == "cuda" and not ort.has_cuda() and is_in_torch():
+        return Opened(network.eager(), asked, "ONNX Runtime is without CUDA; torch has it")
+    return rescued(network, asked, "it was asked for", WAYS[asked](network))
+
+
+def is_in_torch() -> bool:
+    """Whether torch is installed, and for CUDA."""
+    try:
+        return best_device("cuda") == "cuda"
+    except (MissingExtra, BadJob):
+        return False
+
+
+def fastest(network: Network) -> Opened:
+    """A plan that fits, else CUDA, else the processor."""
+    if not cuda.cards():
+        return Opened(on_processor(network), "cpu", NO_CARD)
+    told = []
+    for device, way in WAYS.items():
+        try:
+            return rescued(network, device, "the fastest that is there", way(network))
+        except (PlanRefused, MissingExtra, DeviceLost) as error:
+            told.append(f"{device} is not used: {error}")
+    return Opened(on_processor(network), "cpu", "; ".join(told))
+
+
+def on_processor(network: Network) -> GraphDenoiser:
+    assert network.graph is not None
+    return GraphDenoiser(ort.Graph(network.graph, network.threads))
+
+
+def rescued(network: Network, device: str, why: str, graph: Runtime) -> Opened:
+    told: list[str] = []
+    return Opened(Rescued(GraphDenoiser(graph), lambda: on_processor(network), told), device, why, told)
+
+
+def by_plan(network: Network) -> Runtime:
+    """The plan in the cache that fits model, builder and card."""
+    card = cuda.cards()[0]
+    refusals: list[Exception] = []
+    for flavour, api in tensorrt.installed().items():
+        try:
+            plan = plans.find(
+                plans.plans_folder(), wanted(network, flavour, api.__version__), card.capability
+            )
+            return tensorrt.PlanGraph(plan, api, cuda.Memory(card.number))
+        except PlanRefused as error:
+            refusals.append(error)
+    if refusals:
+        raise refusals[0]
+    raise MissingExtra(f"plans need: {tensorrt.FLAVOURS['tensorrt_rtx'].install}")
+
+
+def wanted(network: Network, flavour: str, version: str) -> dict[str, object]:
+    """What must be the same in a plan's recipe as it is now."""
+    graph, weights = network.hashes
+    return {
+        "model": str(network.model.resolve()),
+        "part": "denoiser",
+        "builder": flavour,
+        "weights": weights,
+        "graph": graph,
+        "version": version,
+        "system": plans.this_system(),
+        "export": plans.EXPORT,
+    }
+
+
+def by_cuda(network: Network) -> Runtime:
+    """ONNX Runtime's CUDA provider."""
+    assert network.graph is not None
+    if not ort.has_cuda():
+        raise MissingExtra(f"ONNX Runtime is without CUDA here. {ort.CUDA_INSTALL}")
+    try:
+        return ort.Graph(network.graph, network.threads, "cuda")
+    except ModelDamaged as error:  # it loads on the processor, or that says so
+        raise DeviceLost(f"{error}") from error
+
+
+WAYS: dict[str, Callable[[Network], Runtime]] = {"tensorrt": by_plan, "cuda": by_cuda}

@@ -1,0 +1,130 @@
+"""NVIDIA's driver, asked directly: which cards are there, and memory on one of them.
+
+Through ctypes, so that it costs no package; where there is no driver there are no cards. The numbers are
+those of cuda.h.
+"""
+
+import ctypes
+import sys
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from stemwright.engine.errors import DeviceLost
+
+MULTIPROCESSORS, MAJOR, MINOR = 16, 75, 76  # attributes of a card
+OUT_OF_MEMORY = 2
+LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+
+
+@dataclass(frozen=True)
+class Card:
+    """One graphics card; capability e.g. "SM89", memory in bytes."""
+
+    number: int
+    name: str
+    capability: str
+    memory: int
+    multiprocessors: int
+
+
+@cache
+def driver() -> Any:
+    """The driver, started; None where there is none, or no card it would drive."""
+    try:
+        library = ctypes.CDLL(LIBRARY)
+    except OSError:
+        return None
+    return library if library.cuInit(0) == 0 else None
+
+
+def cards(library: Any = None) -> tuple[Card, ...]:
+    """Every card, as the driver counts them."""
+    found = library or driver()
+    if found is None:
+        return ()
+    count = ctypes.c_int()
+    if found.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return ()
+    return tuple(_card(found, number) for number in range(count.value))
+
+
+def _card(library: Any, number: int) -> Card:
+    device, memory, name = ctypes.c_int(), ctypes.c_size_t(), ctypes.create_string_buffer(256)
+    _check(library.cuDeviceGet(ctypes.byref(device), number), "cuDeviceGet")
+    _check(library.cuDeviceGetName(name, len(name), device), "cuDeviceGetName")
+    _check(library.cuDeviceTotalMem_v2(ctypes.byref(memory), device), "cuDeviceTotalMem")
+
+    def attribute(which: int) -> int:
+        value = ctypes.c_int()
+        _check(library.cuDeviceGetAttribute(ctypes.byref(value), which, device), "cuDeviceGetAttribute")
+        return value.value
+
+    capability = f"SM{attribute(MAJOR)}{attribute(MINOR)}"
+    return Card(
+        number, name.value.decode(errors="replace"), capability, memory.value, attribute(MULTIPROCESSORS)
+    )
+
+
+def _check(code: int, call: str) -> None:
+    if code == OUT_OF_MEMORY:
+        raise DeviceLost(
+            f"{call}: the graphics card is out of memory. Close what else uses it, or --device cpu."
+        )
+    if code != 0:
+        raise DeviceLost(f"{call}: the graphics card failed (CUDA error {code}). Use --device cpu.")
+
+
+class Memory:
+    """Buffers on one card and a stream to work on. Every call makes the card's context this thread's own."""
+
+    def __init__(self, number: int = 0, library: Any = None) -> None:
+        self._library = library or driver()
+        if self._library is None:
+            raise DeviceLost("there is no NVIDIA driver here. Install it, or use --device cpu.")
+        device, self._context, self._stream = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p()
+        self._do("cuDeviceGet", ctypes.byref(device), number)
+        self._do("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), device)
+        self.enter()
+        self._do("cuStreamCreate", ctypes.byref(self._stream), 1)  # 1: waits for no other stream
+        self._buffers: dict[str, tuple[ctypes.c_uint64, int]] = {}
+
+    @property
+    def stream(self) -> int:
+        return int(self._stream.value or 0)
+
+    def enter(self) -> None:
+        self._do("cuCtxSetCurrent", self._context)
+
+    def buffer(self, name: str, size: int) -> int:
+        """Address of `size` bytes; the same ones again, as long as they suffice."""
+        address, held = self._buffers.get(name, (ctypes.c_uint64(), 0))
+        if size > held:
+            if held:
+                self._do("cuMemFree_v2", address)
+                del self._buffers[name]
+            address = ctypes.c_uint64()
+            self._do("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(size))
+            self._buffers[name] = (address, size)
+        return address.value
+
+    def send(self, address: int, array: "np.ndarray[Any, Any]") -> None:
+        self._do(
+            "cuMemcpyHtoDAsync_v2", ctypes.c_uint64(address), ctypes.c_void_p(array.ctypes.data),
+            ctypes.c_size_t(array.nbytes), self._stream,
+        )  # fmt: skip
+
+    def bring(self, array: "np.ndarray[Any, Any]", address: int) -> None:
+        """Into the array; it is there after `wait`."""
+        self._do(
+            "cuMemcpyDtoHAsync_v2", ctypes.c_void_p(array.ctypes.data), ctypes.c_uint64(address),
+            ctypes.c_size_t(array.nbytes), self._stream,
+        )  # fmt: skip
+
+    def wait(self) -> None:
+        self._do("cuStreamSynchronize", self._stream)
+
+    def _do(self, call: str, *arguments: Any) -> None:
+        _check(getattr(self._library, call)(*arguments), call)

@@ -1,0 +1,64 @@
+"""A network as a file that is executed somewhere: what every runtime offers, and a Denoiser made of it."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from stemwright.engine.contracts import Array, Denoiser
+from stemwright.engine.errors import DeviceLost, ModelDamaged
+
+
+class Runtime(Protocol):
+    """`ort.Graph` on the CPU or by CUDA, `tensorrt.PlanGraph`."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def run(self, **arrays: Array) -> tuple[Array, ...]:
+        """Named inputs → every output, in the order of `outputs`. DeviceLost where the card fails."""
+        ...
+
+
+class GraphDenoiser:
+    """A Denoiser whose network is a graph with the inputs latents, levels and conditions."""
+
+    def __init__(self, graph: Runtime) -> None:
+        missing = {"latents", "levels", "conditions"} ^ set(graph.inputs)
+        if missing or len(graph.outputs) != 1:
+            raise ModelDamaged(
+                f"{graph.name}: takes {', '.join(graph.inputs)}; a denoiser takes latents, levels and "
+                "conditions and returns v alone. Export it again."
+            )
+        self._graph = graph
+
+    def __call__(self, latents: Array, levels: Array, conditions: Array) -> Array:
+        """(B, S, C, T), (B, S), (B, S, D) → v (B, S, C, T)"""
+        single = [np.ascontiguousarray(array, np.float32) for array in (latents, levels, conditions)]
+        (velocity,) = self._graph.run(latents=single[0], levels=single[1], conditions=single[2])
+        return velocity
+
+
+class Rescued:
+    """A Denoiser on a graphics card that goes on elsewhere when the card fails: the job is not lost.
+
+    spare  opens the Denoiser that takes over, once it is needed
+    told   remarks for the user; grows by one when that happens
+    """
+
+    def __init__(self, denoiser: Denoiser, spare: Callable[[], Denoiser], told: list[str]) -> None:
+        self._denoiser, self._spare, self._told = denoiser, spare, told
+        self._is_rescued = False
+
+    def __call__(self, latents: Array, levels: Array, conditions: Array) -> Array:
+        """(B, S, C, T), (B, S), (B, S, D) → v (B, S, C, T)"""
+        try:
+            return self._denoiser(latents, levels, conditions)
+        except DeviceLost as error:
+            if self._is_rescued:
+                raise
+            self._is_rescued = True
+            self._told.append(f"the processor took over: {error}")
+            self._denoiser = self._spare()
+            return self._denoiser(latents, levels, conditions)

@@ -1,0 +1,122 @@
+"""TensorRT plans, run through either of its Python APIs: `tensorrt`, or `tensorrt_rtx` for GeForce and RTX.
+
+The two are alike: a plan of one is run by that one alone. Not run on a card by our tests, which have none:
+they show what is refused, what is called and in which order.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from stemwright.engine.contracts import Array
+from stemwright.engine.errors import DeviceLost, MissingExtra, PlanRefused
+from stemwright.engine.runtimes.cuda import Memory
+from stemwright.engine.runtimes.plans import BUILD, Plan
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """One of the two APIs: modules tried in turn, libraries imported before, and how it is installed."""
+
+    modules: tuple[str, ...]
+    libraries: str
+    install: str
+
+
+FLAVOURS = {
+    "tensorrt_rtx": Flavour(
+        ("tensorrt_rtx", "tensorrt_rtx_bindings"),
+        "tensorrt_rtx_libs",
+        "pip install tensorrt_rtx_cu13_libs tensorrt_rtx_cu13_bindings",
+    ),
+    "tensorrt": Flavour(
+        ("tensorrt", "tensorrt_bindings"), "tensorrt_libs", "pip install 'stemwright[tensorrt]'"
+    ),
+}
+
+
+def open_api(flavour: str) -> ModuleType:
+    """The Python API; MissingExtra tells its command."""
+    asked = FLAVOURS[flavour]
+    with suppress(ImportError, OSError):  # a system's own libraries do as well
+        import_module(asked.libraries)  # loads them, so that the bindings find them
+    for name in asked.modules:
+        try:
+            return import_module(name)
+        except (ImportError, OSError) as error:
+            reason = error
+    raise MissingExtra(f"plans of {flavour} need: {asked.install} ({reason})")
+
+
+def installed() -> dict[str, ModuleType]:
+    """Those that are here."""
+    found = {}
+    for flavour in FLAVOURS:
+        try:
+            found[flavour] = open_api(flavour)
+        except MissingExtra:
+            continue
+    return found
+
+
+class PlanGraph:
+    """A plan ready to run, in the manner of `ort.Graph`. Buffers are made once and kept.
+
+    A batch larger than the plan was built for is done in parts.
+    """
+
+    def __init__(self, plan: Plan, api: Any, memory: Memory) -> None:
+        """plan: from `plans.find`, which has held its bytes against its manifest"""
+        self.name = plan.recipe.name
+        self._memory, self._most = memory, plan.recipe.profile[2]
+        memory.enter()
+        self._runtime = api.Runtime(api.Logger(api.Logger.ERROR))
+        self._engine = self._runtime.deserialize_cuda_engine(plan.content)
+        if self._engine is None:
+            raise PlanRefused(f"{self.name}: TensorRT {api.__version__} does not take it. {BUILD}")
+        self._context = self._engine.create_execution_context()
+        if self._context is None:
+            raise DeviceLost(f"{self.name}: the graphics card has no memory for it. Use --device cpu.")
+        names = [self._engine.get_tensor_name(place) for place in range(self._engine.num_io_tensors)]
+        is_input = {name: self._engine.get_tensor_mode(name) == api.TensorIOMode.INPUT for name in names}
+        self.inputs = tuple(name for name in names if is_input[name])
+        self.outputs = tuple(name for name in names if not is_input[name])
+
+    def run(self, **arrays: Array) -> tuple[Array, ...]:
+        """Named inputs → every output, in the order of `outputs`."""
+        parts = [self._part(part) for part in self._parts(arrays)]
+        return tuple(np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+
+    def _parts(self, arrays: dict[str, Array]) -> Iterator[dict[str, Array]]:
+        batch = len(next(iter(arrays.values())))
+        for start in range(0, batch, self._most):
+            yield {
+                name: np.ascontiguousarray(array[start : start + self._most], np.float32)
+                for name, array in arrays.items()
+            }
+
+    def _part(self, arrays: dict[str, Array]) -> list[Array]:
+        memory, context = self._memory, self._context
+        memory.enter()
+        for name, array in arrays.items():
+            address = memory.buffer(name, array.nbytes)
+            memory.send(address, array)
+            if not (context.set_input_shape(name, array.shape) and context.set_tensor_address(name, address)):
+                raise PlanRefused(f"{self.name}: does not take {name} {array.shape}. {BUILD}")
+        made = []
+        for name in self.outputs:
+            found = np.empty(tuple(context.get_tensor_shape(name)), np.float32)
+            address = memory.buffer(name, found.nbytes)
+            context.set_tensor_address(name, address)
+            made.append((found, address))
+        if not context.execute_async_v3(memory.stream):
+            raise DeviceLost(f"{self.name}: the graphics card did not run it. Use --device cpu.")
+        for found, address in made:
+            memory.bring(found, address)
+        memory.wait()
+        return [found for found, _ in made]
