@@ -1,6 +1,7 @@
 """What the script does in each of Live's ticks. All of Live is reached through `host`; nothing here waits.
 
-host  song(), version() → (12, 0, 5), show(text) in the status bar, log(text), now() → seconds
+host  song(), version() → (12, 0, 5), show(text) in the status bar, log(text), now() → seconds,
+      remap(): Live shall ask anew which MIDI messages are wanted
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .voice import Voice
 
 DO = "/stemwright/live/do"
 MOST_JOBS = 32
+LOOKS = 2.0  # seconds between two looks at the settings' file
 NEAR = 1e-3  # seconds that a result may be longer or shorter than asked: less than float32 rounds away
 OURS = "an error of ours: {}. Live's Log.txt has more."
 
@@ -45,6 +47,7 @@ class App:
         self.turned = {}  # what knobs have set
         self.tasks = {}  # id → Task
         self._process = None  # the server, if it was started from here
+        self._next_look = 0.0
         self.link = self.door = None
 
     @property
@@ -80,7 +83,7 @@ class App:
         """An order of a pad, or of another program; says by itself what goes wrong."""
         if who is not None:
             self.voice.listens(who)
-        self._read(self.keeper.look)
+        self._look()
         try:
             self._obey(*verb_of(text))
         except Trouble as trouble:
@@ -184,6 +187,8 @@ class App:
     def tick(self):
         """Called ten times a second by Live."""
         now = self._host.now()
+        if now >= self._next_look:
+            self._look()
         self._hear(now)
         for name, task in list(self.tasks.items()):
             try:
@@ -288,6 +293,14 @@ class App:
         task = self.tasks.pop(name)
         self.voice.say(text)
         self.voice.ended(state, task.job.wish.title)
+
+    def _look(self):
+        """Read the settings again if they have changed."""
+        self._next_look = self._host.now() + LOOKS
+        before = (self.settings.notes, self.settings.knobs)
+        self._read(self.keeper.look)
+        if (self.settings.notes, self.settings.knobs) != before:
+            self._host.remap()
 
     def _read(self, read):
         try:

@@ -16,8 +16,8 @@ FILE, LAST = "ableton.ini", "ableton-last.json"
 DOOR = 7838  # UDP port that takes orders
 VERBS = ("do", *protocol.TASKS, "preset", "again", "cancel", "start", "presets", "set")
 TEMPLATE = """\
-# Stemwright in Ableton Live. Save this file; the next time you ask, it is read again.
-# After a change to [midi] or to a port, choose the control surface anew (or restart Live).
+# Stemwright in Ableton Live. Save this file, and it is read again within two seconds.
+# After a change to a port, choose the control surface anew (or restart Live).
 
 [what]
 # What to hear. Several, separated by ; become a track each. Words in [brackets] in the name of the
@@ -224,12 +224,13 @@ class Keeper:
         self.look()
 
     def look(self):
-        """Read the settings again where the file is another; Trouble when it is wrong."""
+        """Read the settings again where the file is another; Trouble, once, when it is wrong."""
         try:
             state = os.stat(self.path)
             stamp = (state.st_mtime_ns, state.st_size)
             if stamp == self._stamp:
                 return
+            self._stamp = stamp
             with open(self.path, encoding="utf-8-sig") as file:
                 text = file.read()
         except OSError:
@@ -237,7 +238,6 @@ class Keeper:
         except UnicodeDecodeError as error:
             raise Trouble(f"{self.path} is not UTF-8. Save it as UTF-8.") from error
         self.settings = parsed(text)
-        self._stamp = stamp
 
     def remember(self, last):
         self.last = last

@@ -82,5 +82,8 @@ class Host:
     def log(self, text):
         self._c_instance.log_message("(Stemwright) " + text)
 
+    def remap(self):
+        self._c_instance.request_rebuild_midi_map()
+
     def now(self):
         return time.monotonic()

@@ -53,6 +53,7 @@ class Desk:
         import Stemwright
 
         self.script = Stemwright.create_instance(self.c_instance)
+        self.c_instance.script = self.script
         self.script.build_midi_map(11)
         self.app = self.script._app
 

@@ -279,7 +279,7 @@ class Clip(Thing):
         seconds = self.__dict__["sample_length"] / self.__dict__["sample_rate"]
         end = seconds * (0.9 if self._live.truncates else 1.0)
         beats = seconds * self._live.song.tempo / 60.0
-        self.put(warping=False, looping=False, loop_start=0.0, loop_end=end, start_marker=0.0, end_marker=end)
+        self.put(warping=False, loop_start=0.0, loop_end=end, start_marker=0.0, end_marker=end)
         self.put(end_time=self.__dict__["start_time"] + beats)
 
 
@@ -361,7 +361,8 @@ class CInstance:
         pass
 
     def request_rebuild_midi_map(self):
-        pass
+        self.forwarded.clear()
+        self._live.later.append(lambda: self.script.build_midi_map(11))
 
 
 class ControlSurface:

@@ -149,6 +149,14 @@ def test_settings_that_are_wrong_are_told_and_the_last_ones_stay(desk: Any) -> N
     assert desk.app.settings.folder == desk.stems
 
 
+def test_a_pad_that_is_set_while_live_runs_works_at_once(desk: Any, puppet: Puppet, clip: Any) -> None:
+    assert desk.c_instance.forwarded == []
+    desk.write(what="", folder="", port=puppet.port, door=0, command="", midi="note 2/40 = extract bass")
+    desk.until(lambda: desk.c_instance.forwarded == [("note", 1, 40)], "not mapped", 10)
+    desk.script.receive_midi((0x91, 40, 1))
+    assert asked(puppet)[1]["prompt"] == ["bass"]
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
