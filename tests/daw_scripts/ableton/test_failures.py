@@ -240,6 +240,7 @@ def test_a_server_that_ends_at_once_is_told(desks: Desks, free_port: int, tmp_pa
     desk.until(lambda: "the server ended with code 3" in desk.shown[-1], "not told", 20)
 
 
+@pytest.mark.slow
 def test_a_server_killed_midway_and_started_again_finishes_the_job(
     desks: Desks, song: Path, tmp_path: Path
 ) -> None:
