@@ -58,6 +58,10 @@ def _dispatch(words: list[str], stop: Stop) -> int:
         from stemwright.engine.commands.models import run as run_models
 
         return run_models(flags)
+    if flags.command == "doctor":
+        from stemwright.engine.commands.doctor import run as run_doctor
+
+        return run_doctor(flags)
     if getattr(flags, "ray", None) is not None:
         from stemwright.bridge.catalogue import run as run_on_cluster
 

@@ -14,6 +14,7 @@ exit codes:
   4    the model is missing, damaged or too new
   5    the result cannot be written, or would overwrite a file
   6    an optional package is not installed
+  7    a graphics card was asked for that is absent, too small, or gone
   7    stemwright send: no server answers, or it lets nobody in now
   130  stopped by Ctrl-C or SIGTERM; nothing half-written is left
 Several inputs: the run goes on after one that fails and ends with the code of the first failure.
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     _command(commands, "accompany", ACCOMPANY, [_inputs, _prompts, _sampling, _output, _machine])
     _command(commands, "generate", GENERATE, [_prompts, _generate, _sampling, _output, _machine])
     _command(commands, "models", MODELS, [_models])
+    _command(commands, "doctor", DOCTOR, [_doctor])
     for name, text in FORWARDED.items():
         commands.add_parser(name, help=text, add_help=False)
     return top
@@ -92,12 +94,20 @@ examples:
   stemwright models verify path/to/model
 """,
 )
+DOCTOR = (
+    "say what there is to run on, what is used and why, and what would make it faster",
+    """\
+examples:
+  stemwright doctor
+  stemwright doctor --device tensorrt
+""",
+)
 FORWARDED = {  # these read their own flags
     "serve": "the local server for OSC, MIDI and live audio (flags: stemwright serve --help)",
     "send": "have a running server do a job (flags: stemwright send --help)",
     "evaluate": "measure a model beside baselines (extra [evaluate]; flags: stemwright evaluate --help)",
     "train": "train a model, step by step (extra [train]; flags: stemwright train --help)",
-    "export": "make a model folder of trained parts (extra [export]; flags: stemwright export --help)",
+    "export": "networks as files: graphs, plans, models (extra [export]; flags: stemwright export --help)",
 }
 
 
@@ -295,14 +305,28 @@ def _output(command: argparse.ArgumentParser) -> None:
 def _machine(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("where it runs")
     _model(group)
-    group.add_argument(
-        "--device",
-        default="cpu",
-        metavar="NAME",
-        help="where the graphs run (default: cpu), e.g. --device cuda",
-    )
+    _device(group)
     group.add_argument(
         "--threads", type=count, metavar="N", help="CPU threads (default: one per core), e.g. --threads 1"
+    )
+
+
+def _device(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="where the denoiser runs: cpu, cuda, tensorrt, or auto for the fastest that is there "
+        "(default: auto; `stemwright doctor` says which), e.g. --device cpu",
+    )
+
+
+def _doctor(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("what is looked at")
+    _model(group)
+    _device(group)
+    command.add_argument(
+        "--json", action="store_true", help="print JSON (default: text for people), e.g. doctor --json"
     )
 
 

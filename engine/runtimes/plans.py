@@ -23,7 +23,7 @@ from typing import Any
 from stemwright.engine.errors import BadOutput, PlanRefused
 
 EXPORT = 1  # raised whenever graphs are narrowed or plans are built in another way
-BUILD = "Build it again: stemwright export plan"
+BUILD = "Build it: stemwright export plan"
 MOST_ABOUT = 1 << 20  # bytes of a plan's manifest
 
 

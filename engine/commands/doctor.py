@@ -1,0 +1,75 @@
+"""`stemwright doctor`: what is there to run on, what is used and why, and what would make it faster."""
+
+import json
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from stemwright.engine import modelfolder
+from stemwright.engine.commands.show import put
+from stemwright.engine.errors import StemwrightError
+from stemwright.engine.runtimes.choice import open_denoiser
+from stemwright.engine.runtimes.survey import Survey, faster, look
+
+ABSENT = "not installed"
+NAMES = {
+    "onnxruntime": "ONNX Runtime",
+    "tensorrt_rtx": "TensorRT-RTX",
+    "tensorrt": "TensorRT",
+    "torch": "torch",
+}
+
+
+def run(flags: Namespace) -> int:
+    """→ 0, or the exit code of what keeps the model from running."""
+    found = look()
+    used, code = _used(flags.model, flags.device)
+    steps = list(faster(found, used["device"]))
+    if flags.json:
+        put(json.dumps({**asdict(found), "folder": str(found.folder), "used": used, "faster": steps}))
+        return code
+    for name, value in [*_there(found), ("used", f"{used['device']}: {used['why']}")]:
+        put(f"{name:13} {value}")
+    for remark in used["told"]:
+        put(f"{'':13} {remark}")
+    put(f"{'faster':13} {_advice(found, steps)}")
+    return code
+
+
+def _used(model: str, device: str) -> tuple[dict[str, Any], int]:
+    """What a job would run on, found by opening the denoiser."""
+    try:
+        folder = modelfolder.find(model)
+        manifest = modelfolder.verify(folder)
+        opened = open_denoiser(modelfolder.network_of(folder, manifest, device=device), device)
+    except StemwrightError as error:
+        return {"device": "none", "why": str(error), "told": []}, error.exit_code
+    return {"device": opened.device, "why": opened.why, "told": opened.told}, 0
+
+
+def _there(found: Survey) -> Iterator[tuple[str, str]]:
+    yield "processor", f"{found.processor}, {found.cores} cores for this process"
+    for card in found.cards:
+        yield "card", f"{card.name}, {card.capability}, {card.memory / 2**30:.0f} GiB"
+    if not found.cards:
+        yield "card", "none: no NVIDIA card, or no driver"
+    runtimes = dict(found.runtimes)
+    if "onnxruntime-gpu" in runtimes:
+        runtimes["onnxruntime"] = runtimes.pop("onnxruntime-gpu")
+    for package, name in NAMES.items():
+        remark = (", with CUDA" if found.has_cuda else ", processor only") if package == "onnxruntime" else ""
+        yield name, runtimes[package] + remark if package in runtimes else ABSENT
+    yield "plans", str(found.folder) if found.plans else f"none in {found.folder}"
+    for plan, trouble in found.plans.items():
+        yield "", f"{plan}: {trouble or 'whole'}"
+
+
+def _advice(found: Survey, steps: list[str]) -> str:
+    if steps:
+        return "; then ".join(steps)
+    return (
+        "nothing to do"
+        if found.cards
+        else "nothing to do without an NVIDIA card; it all runs on the processor"
+    )
