@@ -147,6 +147,9 @@ def drawn(name: str, axes: Sequence[int], random: np.random.Generator) -> np.nda
 
 
 def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """Of two outputs as vectors; 0 where a number is none."""
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        return 0.0
     a, b = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
     return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-30))
 
