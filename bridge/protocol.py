@@ -57,6 +57,7 @@ def copies(root: Path) -> dict[Path, str]:
         scripts / "stemwright_protocol.lua": lua(),
         root / "daw_scripts/reaper/Stemwright/lib/stemwright_protocol.lua": lua(),
         scripts / "stemwright_protocol.py": python(),
+        root / "daw_scripts/ableton/Stemwright/stemwright_protocol.py": python(),
         scripts / "oscquery.json": json.dumps(namespace(), indent=1, ensure_ascii=False) + "\n",
     }
     for path in (root / "docs" / "protocol.md", root / "README.md"):

@@ -12,12 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from stemwright.engine import modelfolder
 from stemwright.engine.errors import BadInput, DeviceLost, ModelDamaged
 from stemwright.engine.runtimes import cuda, plans, tensorrt
 from stemwright.engine.runtimes.choice import wanted
+from stemwright.engine.runtimes.golden import NEAREST, nearness
 from stemwright.engine.runtimes.ort import Graph
 from stemwright.export.narrow import SINGLES, checked, narrowed, rounded
 
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 PORTABLE = ("SM86", "SM89", "SM120")  # Ampere, Ada and Blackwell in one plan
 TURING = "SM75"
-FREE = "B"  # the one free axis of what plans are built of
-NEAREST = 0.999  # cosine of the output with that of the graph in single precision
 CASES = 4
 
 
@@ -124,34 +121,13 @@ def near_enough(graph: Path, weights: Path, folder: Path, recipe: plans.Recipe) 
     """Least cosine between the outputs in the plan's precision and in single, on the processor."""
     whole = read(graph)
     narrow = Graph(written(rounded(whole, recipe.precision, recipe.singles), folder / "rounded.onnx"))
-    single = Graph(graph)
-    random = np.random.default_rng(0)
-    least = 1.0
-    for _ in range(CASES):
-        inputs = {name: drawn(name, axes, random) for name, axes in ports_of(whole).inputs.items()}
-        (found,), (expected,) = narrow.run(**inputs), single.run(**inputs)
-        least = min(least, cosine(found, expected))
+    least = nearness(narrow, Graph(graph), ports_of(whole).inputs, CASES)
     if not least >= NEAREST:
         raise ModelDamaged(
             f"{graph.name}: in {recipe.precision} the cosine with its own output is {least:.5f}, less than "
             f"{NEAREST}. Choose another --precision."
         )
     return least
-
-
-def drawn(name: str, axes: Sequence[int], random: np.random.Generator) -> np.ndarray:
-    """Noise levels are shares; all else is normal."""
-    shape = [2 if axis < 0 else axis for axis in axes]
-    draw = random.random if name == "levels" else random.standard_normal
-    return draw(shape).astype(np.float32)
-
-
-def cosine(one: np.ndarray, other: np.ndarray) -> float:
-    """Of two outputs as vectors; 0 where a number is none."""
-    if not (np.isfinite(one).all() and np.isfinite(other).all()):
-        return 0.0
-    a, b = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
-    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-30))
 
 
 def ports_of(graph: ModelProto) -> Ports:

@@ -12,6 +12,7 @@ from stemwright.engine.contracts import Denoiser
 from stemwright.engine.errors import BadJob, DeviceLost, MissingExtra, ModelDamaged, PlanRefused
 from stemwright.engine.runtimes import cuda, ort, plans, tensorrt
 from stemwright.engine.runtimes.eager import EagerDenoiser, best_device
+from stemwright.engine.runtimes.golden import check_golden
 from stemwright.engine.runtimes.graphs import GraphDenoiser, Rescued, Runtime
 
 GRAPH_DEVICES = ("auto", "cpu", "cuda", "tensorrt")
@@ -94,7 +95,8 @@ def rescued(network: Network, device: str, why: str, graph: Runtime) -> Opened:
 
 
 def by_plan(network: Network) -> Runtime:
-    """The plan in the cache that fits model, builder and card."""
+    """The plan in the cache that fits model, builder and card, and computes what the graph does."""
+    assert network.graph is not None
     card = cuda.cards()[0]
     refusals: list[Exception] = []
     for flavour, api in tensorrt.installed().items():
@@ -102,7 +104,9 @@ def by_plan(network: Network) -> Runtime:
             plan = plans.find(
                 plans.plans_folder(), wanted(network, flavour, api.__version__), card.capability
             )
-            return tensorrt.PlanGraph(plan, api, cuda.Memory(card.number))
+            graph = tensorrt.PlanGraph(plan, api, cuda.Memory(card.number))
+            check_golden(graph, ort.Graph(network.graph, network.threads), plan.about["inputs"])
+            return graph
         except PlanRefused as error:
             refusals.append(error)
     if refusals:

@@ -15,6 +15,7 @@ from stemwright.engine.errors import DeviceLost, MissingExtra, ModelTooNew, Plan
 from stemwright.engine.runtimes import choice, cuda, ort, plans, tensorrt
 from stemwright.engine.runtimes.eager import EagerDenoiser
 from stemwright.engine.runtimes.graphs import GraphDenoiser, Rescued
+from tests.engine.fake_tensorrt import FakeApi, FakeMemory
 from tests.engine.tiny_graph import denoiser, graph
 
 LATENTS = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32)
@@ -102,6 +103,42 @@ def test_a_plan_of_other_weights_is_refused_by_name_and_left_aside_by_auto(
         choice.open_denoiser(network, "tensorrt")
     opened = choice.open_denoiser(network, "auto")
     assert opened.device == "cpu" and "its weights was older" in opened.why
+
+
+def with_plan(network: choice.Network, monkeypatch: pytest.MonkeyPatch, **fault: bool) -> FakeApi:
+    """A plan in the cache that fits, and a fake that runs it."""
+    memory = FakeMemory()
+    api = FakeApi(memory, names=("latents", "levels", "conditions", "velocity"), **fault)
+    monkeypatch.setattr(tensorrt, "installed", lambda: {"tensorrt_rtx": api})
+    monkeypatch.setattr(cuda, "Memory", lambda number: memory)
+    now: dict[str, Any] = choice.wanted(network, "tensorrt_rtx", api.__version__)
+    recipe = plans.Recipe(**now, precision="fp16", singles=(), profile=(1, 2, 4), cards=("SM89",))
+    ports = {"latents": [-1, 3, 4, 5], "levels": [-1, 3], "conditions": [-1, 3, 7]}
+    plans.store(plans.plans_folder(), recipe, b"plan", {"inputs": ports})
+    return api
+
+
+@pytest.mark.usefixtures("card")
+def test_auto_takes_a_plan_that_fits_and_the_processor_takes_over_when_the_card_goes(
+    network: choice.Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = with_plan(network, monkeypatch)
+    opened = choice.open_denoiser(network, "auto")
+    assert opened.device == "tensorrt" and api.taken == [b"plan"]
+    np.testing.assert_array_equal(opened.denoiser(LATENTS, LEVELS, CONDITIONS), -LATENTS)
+    api.is_lost = True
+    np.testing.assert_array_equal(opened.denoiser(LATENTS, LEVELS, CONDITIONS), -LATENTS)
+    assert len(opened.told) == 1 and "the processor took over" in opened.told[0]
+
+
+@pytest.mark.usefixtures("card")
+def test_a_plan_that_computes_something_else_is_refused_before_any_job(
+    network: choice.Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_plan(network, monkeypatch, is_noise=True)
+    with pytest.raises(PlanRefused, match="less than 0.999"):
+        choice.open_denoiser(network, "tensorrt")
+    assert choice.open_denoiser(network, "auto").device == "cpu"
 
 
 def test_a_card_that_disappears_at_work_costs_a_remark_not_the_job() -> None:

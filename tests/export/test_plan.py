@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stemwright.engine import modelfolder
 from stemwright.engine.errors import BadInput, DeviceLost, MissingExtra, ModelDamaged
-from stemwright.engine.runtimes import choice, cuda, plans, tensorrt
+from stemwright.engine.runtimes import choice, cuda, golden, plans, tensorrt
 from stemwright.engine.runtimes.ort import Graph
 from stemwright.export import plan
 from stemwright.export.narrow import narrowed, rounded, weight_names
@@ -54,7 +54,7 @@ def test_rounding_in_single_precision_gives_what_half_precision_does() -> None:
 def test_what_half_precision_cannot_hold_is_infinite_and_never_passes() -> None:
     huge = outcome(rounded(product(np.eye(2)), "fp16"), np.array([[70000, -1]], np.float32))
     assert not np.isfinite(huge).all()
-    assert plan.cosine(huge, huge) == 0
+    assert golden.cosine(huge, huge) == 0
 
 
 def test_products_are_narrowed_and_single_ones_left_alone() -> None:

@@ -53,10 +53,9 @@ def test_stem_and_rest_of_a_clip_cut_to_its_markers_add_up_to_it(
     wanted = part(song, 0.4, 2.1)
     assert [wave.shape for wave in waves] == [wanted.shape] * 3
     assert all(np.abs(wave).max() > 1e-4 for wave in waves)
-    np.testing.assert_allclose(sum(waves), wanted, atol=NEAR)  # measured 3.0e-8
+    np.testing.assert_allclose(sum(waves), wanted, atol=NEAR)
     assert source.__dict__ == before  # the source is as it was
     assert (desk.song.view.selected_track.name, desk.song.view.detail_clip) == ("Gïtarre", source)
-    assert desk.slowest < 0.2  # seconds of processor in one tick; measured 0.004
     for _ in range(4):  # one step, and one for each track's name: Live counts renaming a track on its own
         desk.song.undo()
     assert desk.names == ["above", "Gïtarre", "below"]

@@ -76,7 +76,7 @@ def test_nothing_in_it_waits_or_starts_a_thread() -> None:
 def test_the_copy_of_the_protocol_is_that_of_the_server() -> None:
     original = SCRIPT.parents[1] / "protocol" / "stemwright_protocol.py"
     copy = SCRIPT / original.name
-    assert copy.read_bytes() == original.read_bytes(), "stale: python daw_scripts/ableton/make_protocol.py"
+    assert copy.read_bytes() == original.read_bytes(), "stale: make protocol"
 
 
 @pytest.mark.skipif(OLD is None, reason="needs python3.7, which Live 11 and 12.0 have inside")
