@@ -136,7 +136,7 @@ def test_a_plan_that_computes_something_else_is_refused_before_any_job(
     network: choice.Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_plan(network, monkeypatch, is_noise=True)
-    with pytest.raises(PlanRefused, match="less than 0.999"):
+    with pytest.raises(PlanRefused, match=r"less than 0\.999"):
         choice.open_denoiser(network, "tensorrt")
     assert choice.open_denoiser(network, "auto").device == "cpu"
 
