@@ -8,6 +8,7 @@ from stemwright.engine.errors import DeviceLost, ModelDamaged, ModelError, Model
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 CUDA_INSTALL = "Install it: pip uninstall onnxruntime; pip install 'onnxruntime-gpu[cuda,cudnn]'"
+NO_WEIGHTS = ("External data path", "external data", "out of bounds", "External initializer")
 TOO_NEW = ("is under development and support", "Unsupported model IR version", "is not a registered function")
 
 
@@ -70,6 +71,11 @@ def _refused(name: str, error: Exception, version: str) -> ModelError:
         return ModelTooNew(
             f"{name}: is written for a newer ONNX Runtime than {version} ({line}). "
             "Upgrade it: pip install --upgrade onnxruntime"
+        )
+    if any(words in str(error) for words in NO_WEIGHTS):
+        return ModelDamaged(
+            f"{name}: the file beside it that holds its weights is missing or cut short. "
+            "Install the model again, or export the graph again."
         )
     return ModelDamaged(
         f"{name}: ONNX Runtime {version} cannot load it ({line}). "

@@ -9,8 +9,10 @@ onnx = pytest.importorskip("onnx", reason="export needs the [export] extra")
 pytest.importorskip("onnxscript", reason="export needs the [export] extra")
 
 from safetensors.numpy import load_file  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
 
-from stemwright.engine.errors import ModelDamaged  # noqa: E402
+from stemwright.engine.cli import main  # noqa: E402
+from stemwright.engine.errors import ModelDamaged, ModelMissing  # noqa: E402
 from stemwright.engine.models.bandconv import BandConv, BandConvConfig  # noqa: E402
 from stemwright.engine.models.dit import Dit, DitConfig  # noqa: E402
 from stemwright.engine.models.oobleck import Oobleck, OobleckConfig  # noqa: E402
@@ -107,6 +109,34 @@ def test_the_official_architecture_with_fewer_layers_passes_parity(tmp_path: Pat
     assert (
         graph.largest_embedded(onnx.load(path, load_external_data=False)) < 16384
     )  # the turning of 81 places
+
+
+def test_a_checkpoint_in_the_official_form_becomes_graphs_by_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = DitConfig(latent_channels=4, condition_width=6, width=24, depth=1, heads=4, level_features=8)
+    state = {f"model_dit.{name}": tensor for name, tensor in shaken(Dit(sizes)).state_dict().items()}
+    save_file(state, tmp_path / "official.safetensors")
+    assert main(["export", "graph", "official", str(tmp_path / "official.safetensors"), str(tmp_path)]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "denoiser.onnx")
+    graph_of_it = Graph(tmp_path / "denoiser.onnx")
+    assert graph_of_it.inputs == ("latents", "levels", "conditions")
+
+
+def test_a_run_that_is_none_is_missing_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "graph", "vocoder", str(tmp_path), str(tmp_path)]) == ModelMissing.exit_code
+    assert "no training run there" in capsys.readouterr().err
+
+
+def test_a_graph_without_its_weights_is_damaged_and_named(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "denoiser.onnx").write_bytes(exported.read_bytes())
+    with pytest.raises(ModelDamaged, match=r"denoiser\.onnx: the file beside it .* is missing"):
+        Graph(tmp_path / "denoiser.onnx")
+    (tmp_path / "weights.safetensors").write_bytes(
+        (exported.parent / "weights.safetensors").read_bytes()[:5000]
+    )
+    with pytest.raises(ModelDamaged, match=r"denoiser\.onnx: the file beside it .* cut short"):
+        Graph(tmp_path / "denoiser.onnx")
 
 
 def test_the_official_autoencoder_of_smaller_width_passes_parity_both_ways(tmp_path: Path) -> None:
