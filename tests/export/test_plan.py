@@ -132,6 +132,30 @@ def test_a_plan_of_the_default_denoiser_is_built_and_found_by_its_cards(
 
 
 @needs_rtx
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the exporter of torch warns of its own deprecations
+def test_attention_is_built_for_turing_too_which_has_no_single_products(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="export needs the [export] extra")
+    from stemwright.engine.models.bandconv import BandConv, BandConvConfig
+    from stemwright.export import graph, networks
+
+    torch.manual_seed(0)
+    config = BandConvConfig(width=64, depth=4, attend_every=3)
+    network = BandConv(config)
+    for parameter in network.parameters():
+        parameter.data.add_(torch.randn_like(parameter) * 0.02)
+    path = graph.export_graph(network, networks.bandconv_spec(config, 80), tmp_path)
+    with pytest.raises(ModelDamaged, match="builds no plan for SM75 in fp32"):
+        plan.build(path, plan.Target((plan.TURING,), "fp32"), RTX)
+    weights = path.with_suffix(".safetensors")
+    (tmp_path / "narrow").mkdir()
+    narrow = plan.prepared(path, weights, tmp_path / "narrow", "fp16", ())
+    assert plan.near_enough(path, weights, tmp_path / "narrow", recipe_of("fp16")) > 0.9999
+    content, ports = plan.build(narrow, plan.Target((plan.TURING,), "fp16"), RTX)
+    assert content and ports.outputs == {"velocity": [-1, 3, 192, 80]}
+
+
+@needs_rtx
 def test_a_card_the_builder_does_not_know_is_refused_with_those_it_does() -> None:
     with pytest.raises(BadInput, match=r"SM89.*not for 'SM90'.*--builder tensorrt"):
         plan.capability("SM90", RTX)
