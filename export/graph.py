@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import warnings
 from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -67,17 +68,19 @@ def traced(module: nn.Module, spec: GraphSpec) -> onnx.ModelProto:
         {place: free[axis] for place, axis in enumerate(port.axes) if isinstance(axis, str)}
         for port in spec.inputs
     )
-    program = torch.onnx.export(
-        module,
-        sample(spec, lengths(spec, trial=1)),
-        dynamo=True,
-        opset_version=OPSET,
-        optimize=False,
-        input_names=[port.name for port in spec.inputs],
-        output_names=[port.name for port in spec.outputs],
-        dynamic_shapes=shapes,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of its own deprecations
+        program = torch.onnx.export(
+            module,
+            sample(spec, lengths(spec, trial=1)),
+            dynamo=True,
+            opset_version=OPSET,
+            optimize=False,
+            input_names=[port.name for port in spec.inputs],
+            output_names=[port.name for port in spec.outputs],
+            dynamic_shapes=shapes,
+            verbose=False,
+        )
     assert program is not None
     program.optimize()
     graph: onnx.ModelProto = program.model_proto

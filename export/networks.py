@@ -45,7 +45,7 @@ def denoiser(source: Path) -> Networks:
     if (source / NAME).is_file():
         return [folders_denoiser(source)]
     network = BandConv(bandconv_config(source))
-    network.load_state_dict(weights_of(source))
+    fill(network, source)
     return [(network, bandconv_spec(network.config, WINDOW))]
 
 
@@ -65,7 +65,7 @@ def vocoder(source: Path) -> Networks:
     settings = settings_of(source)
     floor = json.loads(Path(settings["codec"]).read_text("utf-8"))["floor"]
     network = VocoderAsGraph(VocoderConfig(settings["width"], settings["depth"], floor=floor))
-    network.load_state_dict(weights_of(source))
+    fill(network, source)
     return [(network, vocoder_spec(BANDS, BINS, STRIDE))]
 
 
@@ -73,7 +73,7 @@ def embedding(source: Path) -> Networks:
     """The audio tower of its run."""
     settings = settings_of(source)
     network = AudioTower(AudioTowerConfig(width=settings["width"], depth=settings["depth"]))
-    network.load_state_dict(weights_of(source))
+    fill(network, source)
     return [(network, audio_spec(network.config.channels, network.config.conditioning))]
 
 
@@ -162,6 +162,17 @@ def settings_of(run: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelDamaged(f"{run / 'settings.json'}: cannot be read ({error}). Check the run.") from error
     return found
+
+
+def fill(network: nn.Module, run: Path) -> None:
+    """The network's weights from its run."""
+    try:
+        network.load_state_dict(weights_of(run))
+    except RuntimeError as error:
+        raise ModelDamaged(
+            f"{run}: its weights are not of the network that its settings.json describes. "
+            "Were the settings changed? Export a run as it was trained."
+        ) from error
 
 
 def weights_of(run: Path) -> dict[str, Tensor]:

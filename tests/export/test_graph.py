@@ -126,6 +126,10 @@ def test_a_checkpoint_in_the_official_form_becomes_graphs_by_the_command_line(
 def test_a_run_that_is_none_is_missing_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "graph", "vocoder", str(tmp_path), str(tmp_path)]) == ModelMissing.exit_code
     assert "no training run there" in capsys.readouterr().err
+    (tmp_path / "settings.json").write_text('{"width": 8, "depth": 2}')
+    save_file({"strange": torch.zeros(1)}, tmp_path / "mean.safetensors")
+    assert main(["export", "graph", "denoiser", str(tmp_path), str(tmp_path)]) == ModelDamaged.exit_code
+    assert "not of the network that its settings.json describes" in capsys.readouterr().err
 
 
 def test_a_graph_without_its_weights_is_damaged_and_named(exported: Path, tmp_path: Path) -> None:
