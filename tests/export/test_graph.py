@@ -13,6 +13,7 @@ from safetensors.torch import save_file  # noqa: E402
 
 from stemwright.engine.cli import main  # noqa: E402
 from stemwright.engine.errors import ModelDamaged, ModelMissing  # noqa: E402
+from stemwright.engine.modelfolder import find  # noqa: E402
 from stemwright.engine.models.bandconv import BandConv, BandConvConfig  # noqa: E402
 from stemwright.engine.models.dit import Dit, DitConfig  # noqa: E402
 from stemwright.engine.models.oobleck import Oobleck, OobleckConfig  # noqa: E402
@@ -89,6 +90,13 @@ def shaken(module: torch.nn.Module, seed: int = 1) -> torch.nn.Module:
     for parameter in module.parameters():
         parameter.data.add_(torch.randn_like(parameter) * 0.02)
     return module.eval()
+
+
+@pytest.mark.slow
+def test_the_shipped_denoiser_exported_from_its_folder_passes_parity(tmp_path: Path) -> None:
+    ((network, spec),) = networks.denoiser(find("default"))
+    path = graph.export_graph(network, spec, tmp_path)
+    assert parity.check_parity(network, spec, path) < 1e-4  # measured 6e-6
 
 
 def test_a_denoiser_with_attention_passes_parity(tmp_path: Path) -> None:
