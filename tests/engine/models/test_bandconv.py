@@ -74,4 +74,4 @@ def test_attention_begins_as_nothing_and_then_hears_frames_out_of_the_convolutio
 def test_the_default_has_the_shipped_models_size() -> None:
     with torch.device("meta"):
         network = BandConv(BandConvConfig())
-    assert sum(parameter.numel() for parameter in network.parameters()) == 4_933_744
+    assert sum(parameter.numel() for parameter in network.parameters()) == 6_722_288
