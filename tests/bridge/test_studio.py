@@ -34,9 +34,7 @@ class Card:
         }
 
     def __enter__(self) -> "Card":
-        words = (
-            f"jackd -n {self.name} --no-realtime --sync -L 2 -d dummy -r {RATE} -p {PERIOD}"
-        )
+        words = f"jackd -n {self.name} --no-realtime --sync -L 2 -d dummy -r {RATE} -p {PERIOD}"
         self.process = subprocess.Popen(words.split(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             until(lambda: "loopback:" in self.run("jack_lsp"), "jackd answers")
