@@ -56,7 +56,7 @@ KEPT = 10_000  # messages nobody has taken yet
 class NoServer(StemwrightError):
     """Nobody answers."""
 
-    exit_code = 7
+    exit_code = 8
 
 
 class Refused(StemwrightError):

@@ -15,7 +15,7 @@ exit codes:
   5    the result cannot be written, or would overwrite a file
   6    an optional package is not installed
   7    a graphics card was asked for that is absent, too small, or gone
-  7    stemwright send: no server answers, or it lets nobody in now
+  8    stemwright send: no server answers, or it lets nobody in now
   130  stopped by Ctrl-C or SIGTERM; nothing half-written is left
 Several inputs: the run goes on after one that fails and ends with the code of the first failure.
 """

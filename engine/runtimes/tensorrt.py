@@ -32,7 +32,7 @@ FLAVOURS = {
     "tensorrt_rtx": Flavour(
         ("tensorrt_rtx", "tensorrt_rtx_bindings"),
         "tensorrt_rtx_libs",
-        "pip install tensorrt_rtx_cu13_libs tensorrt_rtx_cu13_bindings",
+        "pip install 'stemwright[tensorrt-rtx]'",
     ),
     "tensorrt": Flavour(
         ("tensorrt", "tensorrt_bindings"), "tensorrt_libs", "pip install 'stemwright[tensorrt]'"

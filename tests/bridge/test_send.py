@@ -234,7 +234,7 @@ def test_variations_have_their_seeds_in_the_names(server: FakeServer, song: Path
         (say.BAD_INPUT, BadInput, 3),
         (say.UNKNOWN_MODEL, ModelError, 4),
         (say.DISK_FULL, BadOutput, 5),
-        (say.QUEUE_FULL, send.NoRoom, 7),
+        (say.QUEUE_FULL, send.NoRoom, 8),
         (say.INTERNAL, StemwrightError, 1),
     ],
 )
@@ -270,7 +270,7 @@ def test_no_server_is_told_with_the_way_out(server: FakeServer, song: Path) -> N
     server.stop()
     with pytest.raises(StemwrightError, match="stemwright serve") as silent:
         run(server, "extract", str(song), "bass")
-    assert silent.value.exit_code == 7
+    assert silent.value.exit_code == 8
 
 
 def test_a_song_that_is_not_there_is_told_without_the_server(server: FakeServer, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_card_that_is_named_but_absent_is_refused(network: choice.Network, dev
 
 @pytest.mark.usefixtures("card")
 def test_a_missing_package_is_named_with_its_command(network: choice.Network) -> None:
-    with pytest.raises(MissingExtra, match="pip install tensorrt_rtx_cu13_libs"):
+    with pytest.raises(MissingExtra, match="pip install 'stemwright\[tensorrt-rtx\]'"):
         choice.open_denoiser(network, "tensorrt")
     with pytest.raises(MissingExtra, match="pip install 'onnxruntime-gpu"):
         choice.open_denoiser(network, "cuda")
@@ -236,7 +236,7 @@ def test_doctor_tells_the_commands_that_would_make_use_of_a_card(
 ) -> None:
     assert main(["doctor", "--json"]) == 0
     steps = json.loads(capsys.readouterr().out)["faster"]
-    assert steps[0].startswith("pip install tensorrt_rtx") and steps[-1] == "stemwright export plan"
+    assert steps[0] == "pip install 'stemwright[tensorrt-rtx]'" and steps[-1] == "stemwright export plan"
     monkeypatch.setattr(cuda, "cards", lambda: (cuda.Card(0, "H200", "SM90", 141 << 30, 132),))
     assert main(["doctor", "--json"]) == 0
     steps = json.loads(capsys.readouterr().out)["faster"]
