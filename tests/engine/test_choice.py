@@ -65,7 +65,7 @@ def test_a_card_that_is_named_but_absent_is_refused(network: choice.Network, dev
 
 @pytest.mark.usefixtures("card")
 def test_a_missing_package_is_named_with_its_command(network: choice.Network) -> None:
-    with pytest.raises(MissingExtra, match="pip install 'stemwright\[tensorrt-rtx\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'stemwright\[tensorrt-rtx\]'"):
         choice.open_denoiser(network, "tensorrt")
     with pytest.raises(MissingExtra, match="pip install 'onnxruntime-gpu"):
         choice.open_denoiser(network, "cuda")
