@@ -56,6 +56,7 @@ def copies(root: Path) -> dict[Path, str]:
     found = {
         scripts / "stemwright_protocol.lua": lua(),
         root / "daw_scripts/reaper/Stemwright/lib/stemwright_protocol.lua": lua(),
+        root / "daw_scripts/ardour/scripts/stemwright/stemwright_protocol.lua": lua(),
         scripts / "stemwright_protocol.py": python(),
         root / "daw_scripts/ableton/Stemwright/stemwright_protocol.py": python(),
         scripts / "oscquery.json": json.dumps(namespace(), indent=1, ensure_ascii=False) + "\n",

@@ -182,7 +182,7 @@ def test_writing_brings_a_stale_copy_up_to_date(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     page = tmp_path / "docs" / "protocol.md"
     page.write_text("prose\n<!-- protocol:codes -->\n<!-- /protocol:codes -->\n", encoding="utf-8")
-    assert len(protocol.write(tmp_path)) == 6
+    assert len(protocol.write(tmp_path)) == 7
     assert protocol.write(tmp_path) == []
     assert "`bad_args`" in page.read_text(encoding="utf-8")
     page.write_text(page.read_text(encoding="utf-8").replace("bad_args", "worse_args"), encoding="utf-8")
