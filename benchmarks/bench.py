@@ -50,6 +50,7 @@ def main() -> int:
             "demucs": None if flags.without_demucs else demucs(flags.core, flags.runs),
             "start": [whole_process(flags.core, songs[SHORT], Path(folder)) for _ in range(flags.runs)],
             "long": whole_process(flags.core, songs[LONG], Path(folder)),
+            "bridge": None if flags.without_bridge else bridge(),
         }
     rows = table(found)
     for row in rows:
@@ -70,6 +71,9 @@ def _flags() -> argparse.Namespace:
     )
     parser.add_argument(
         "--without-demucs", action="store_true", help="leave the comparison out (default: made)"
+    )
+    parser.add_argument(
+        "--without-bridge", action="store_true", help="leave the server's figures out (default: made)"
     )
     parser.add_argument(
         "--results",
@@ -148,6 +152,16 @@ def demucs(core: int, runs: int) -> dict[str, Any] | None:
         return None
 
 
+def bridge() -> dict[str, Any]:
+    """The server under load; see bridge.py."""
+    command = [sys.executable, str(HERE / "bridge.py")]
+    done = subprocess.run(
+        command, env={**os.environ, **ONE_THREAD}, stdout=subprocess.PIPE, check=True, text=True
+    )
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
 def table(found: dict[str, Any]) -> list[Row]:
     extract = found["extract"]
     cpu = {kind: median(run[0] for run in runs) for kind, runs in extract.items()}
@@ -169,7 +183,25 @@ def table(found: dict[str, Any]) -> list[Row]:
             f"CPU {median(run['cpu'] for run in found['start']):.2f}",
         ),
     ]
-    return rows + _denoiser_rows(found["denoiser"]) + _demucs_rows(found["demucs"], cpu)
+    rows += _denoiser_rows(found["denoiser"]) + _demucs_rows(found["demucs"], cpu)
+    return rows if found["bridge"] is None else rows + _bridge_rows(found["bridge"])
+
+
+def _bridge_rows(found: dict[str, Any]) -> list[Row]:
+    from bridge import summary
+
+    at = summary(found)
+    rate, once = at["status_a_cpu_second"], at["crowd_ended_once"]
+    return [
+        _at_most("submit to accepted while a job runs, p50 (ms)", at["accept_p50"], 2.0),
+        _at_most("the same, p99 (ms)", at["accept_p99"], 10.0),
+        _at_most("server's share on top of the engine, 10.24 s", at["overhead"], 0.05),
+        Row("status answered a CPU second", f"{rate:.0f}", "at least 20000", rate >= 20_000),
+        _at_most("jobs lost in that flood", at["lost"], 0),
+        _at_most("progress events a second and client", at["progress_a_second"], 10),
+        Row("100 clients x 100 jobs, with one end each", f"{once:.2%}", "100 %", once == 1),
+        _at_most("server's memory over 9000 more jobs (MB)", at["memory_grew_mb"], 10),
+    ]
 
 
 def _denoiser_rows(denoiser: dict[str, Any]) -> list[Row]:

@@ -60,11 +60,13 @@ class Rivals:
     prompts  what is asked → other words for the same, and for what it may be part of ("orchestra")
     weight   of their claims; 1: as much as the model's own word for the rest; 0 would be none
     margin   in cosines: a rival this near the nearest in meaning does not compete; the nearest never does
+    points   file of the texts' embeddings (rivals.texts), NumPy float16; "" where they are made when needed
     """
 
     prompts: Mapping[str, tuple[str, ...]]
     weight: float
     margin: float
+    points: str = ""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,7 @@ def _rivals(top: "Fields") -> Rivals | None:
         prompts=prompts,
         weight=fields.number("weight", 0, 10, 1.0),
         margin=fields.number("margin", 0, 2, 0.12),
+        points=fields.take("points", str, ""),
     )
 
 

@@ -8,6 +8,7 @@ stays out, for a stem that competes with itself loses more than one without a co
 P prompts · R rivals · A words the rivals are known by · D conditioning width
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -17,9 +18,9 @@ from numpy.typing import NDArray
 from stemwright.engine.asked import Asked, on_track, parsed
 from stemwright.engine.conditioner import unit
 from stemwright.engine.contracts import Array
-from stemwright.engine.errors import BadPrompt
+from stemwright.engine.errors import BadPrompt, ModelDamaged
 from stemwright.engine.job import Job, Prompt
-from stemwright.engine.modelfolder import Model
+from stemwright.engine.modelfolder import Model, listed
 from stemwright.engine.prompts import listed_sounds
 from stemwright.engine.settings import Settings
 from stemwright.engine.tracks import Roles
@@ -73,21 +74,39 @@ class Competition:
 
 def rivals_of(model: Model) -> Rivals | None:
     """Embed the rivals of a model; None where it has none."""
-    listed = model.manifest.rivals
-    if listed is None or not listed.weight:
+    asked = model.manifest.rivals
+    if asked is None or not asked.weight:
         return None
-    known = [[listed_sounds(name)[0], *words] for name, words in listed.prompts.items()]
-    texts = list(dict.fromkeys([*listed.prompts, *(word for words in known for word in words)]))
-    points = model.conditioner.text(texts)
+    known, texts = names_and_words(asked.prompts)
+    points = kept_points(model, asked.points, len(texts)) if asked.points else model.conditioner.text(texts)
     place = {text: row for row, text in enumerate(texts)}
     return Rivals(
-        names=tuple(listed.prompts),
+        names=tuple(asked.prompts),
         points=points[: len(known)],
         words=unit(points[[place[word] for words in known for word in words]]),
         owners=np.repeat(np.arange(len(known)), [len(words) for words in known]),
-        margin=listed.margin,
-        weight=listed.weight,
+        margin=asked.margin,
+        weight=asked.weight,
     )
+
+
+def names_and_words(prompts: Mapping[str, tuple[str, ...]]) -> tuple[list[list[str]], list[str]]:
+    """What each rival is known by, and every text there is to embed, the rivals' prompts first."""
+    known = [[listed_sounds(name)[0], *words] for name, words in prompts.items()]
+    return known, list(dict.fromkeys([*prompts, *(word for words in known for word in words)]))
+
+
+def kept_points(model: Model, name: str, count: int) -> Array:
+    """(count, D) embeddings that lie in the model's folder; ModelDamaged where they do not fit."""
+    path = listed(model.folder, model.manifest, name)
+    try:
+        points = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ModelDamaged(f"{path}: cannot be read ({error}). Install the model again.") from error
+    if points.shape != (count, model.conditioner.width) or points.dtype != np.float16:
+        raise ModelDamaged(f"{path}: has {points.shape} {points.dtype}, {count} rivals' words are listed.")
+    found: Array = points.astype(np.float32)
+    return found
 
 
 def competition(

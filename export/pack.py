@@ -8,13 +8,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stemwright.engine.errors import BadInput
 from stemwright.engine.manifest import Manifest
-from stemwright.engine.modelfolder import write_manifest
+from stemwright.engine.modelfolder import open_model, write_manifest
 from stemwright.engine.models.bandconv import BandConv, BandConvConfig
+from stemwright.engine.rivals import names_and_words
 from stemwright.engine.spectral import HOP, RATE
 from stemwright.export.graph import export_graph
 from stemwright.export.networks import WINDOW, denoiser
+
+RIVALS = "rivals.npy"
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,22 @@ def pack(parts: Parts, folder: Path) -> Manifest:
         config = export_denoiser(parts.run, part)
         names = [path.relative_to(part).as_posix() for path in sorted(part.rglob("*")) if path.is_file()]
         made = write_manifest(part, content(parts, config), names)
+        if made.rivals is not None:
+            made = with_rival_points(part, content(parts, config), names)
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return made
+
+
+def with_rival_points(folder: Path, content: dict[str, Any], names: list[str]) -> Manifest:
+    """Embed the rivals' words once, so that no start of the engine has to."""
+    model = open_model(folder, threads=1)
+    assert model.manifest.rivals is not None
+    _, texts = names_and_words(model.manifest.rivals.prompts)
+    np.save(folder / RIVALS, model.conditioner.text(texts).astype(np.float16))
+    content["rivals"] = {**content["rivals"], "points": RIVALS}
+    return write_manifest(folder, content, [*names, RIVALS])
 
 
 def copy_files(source: Path, folder: Path) -> None:
