@@ -48,6 +48,7 @@ ONCE = (say.Capture, say.Play)  # not harmless when they come twice
 ENDS = (say.Finished, say.Cancelled, say.Fail)
 
 AGAIN = 0.2  # seconds until a request is repeated over UDP for the first time; then twice that, and so on
+FIRST = 0.05  # seconds until a job is asked after first: it may have ended long ago
 QUIET = 1.0  # seconds without an event after which a job is asked after
 PATIENCE = 30.0  # seconds without any sign of the server after which a job is given up
 KEPT = 10_000  # messages nobody has taken yet
@@ -149,10 +150,10 @@ class Client:
         """
         results: dict[int, say.Result] = {}
         end: Message | None = None
-        progress, silence = -1.0, 0.0
+        progress, silence, wait = -1.0, 0.0, FIRST
         while end is None or not _is_whole(end, results):
-            wait = QUIET if end is None else AGAIN
             event = self._next(job, wait)
+            wait = QUIET if end is None else AGAIN
             silence = 0.0 if event is not None and end is None else silence + wait
             if silence > patience:
                 raise self.silent(f"nothing more about {job} for {patience:.0f} s")
