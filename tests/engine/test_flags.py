@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -37,6 +38,8 @@ def test_every_positional_argument_has_an_example() -> None:
 
 
 def test_help_documents_the_exit_code_of_every_error() -> None:
+    import_module("stemwright.bridge.client")  # has one of its own
+
     def tree(kind: type[StemwrightError]) -> list[type[StemwrightError]]:
         return [kind, *(deeper for below in kind.__subclasses__() for deeper in tree(below))]
 
