@@ -1,6 +1,6 @@
 """The server under load, with the shipped model: prints one JSON object, which bench.py turns into rows.
 
-The server runs pinned to one core, the load on another where there is one. Only the flat-memory figure uses a
+Nothing is pinned: server, engine and load share the machine's cores. Only the flat-memory figure uses a
 worker that does nothing (benchmarks/instant_worker.py): ten thousand real jobs would measure the engine.
 """
 
@@ -84,8 +84,6 @@ def server(spool: Path, root: Path, *, is_instant: bool = False) -> Iterator[tup
     if is_instant:
         command = [sys.executable, str(HERE / "instant_server.py"), str(spool), str(root)]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(child.pid, {min(os.sched_getaffinity(0))})
     try:
         assert child.stderr is not None
         port = 0

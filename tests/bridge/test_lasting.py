@@ -16,7 +16,7 @@ from stemwright.bridge import queue as queue_module
 from stemwright.bridge.errors import BadSpool
 from stemwright.bridge.journal import Journal
 from stemwright.bridge.pool import WorkEvent
-from stemwright.bridge.queue import Limits
+from stemwright.bridge.queue import RESTARTS, Limits
 from stemwright.bridge.request import Request
 from stemwright.bridge.spool import OUT, Spool, read_done
 from stemwright.bridge.table import RECENT
@@ -100,8 +100,8 @@ def test_a_job_cut_off_by_a_crash_is_done_again(tmp_path: Path) -> None:
         until(lambda: running.state("a") == "finished")
 
 
-def test_a_job_cut_off_twice_has_failed_and_leaves_nothing(tmp_path: Path) -> None:
-    spool = left_running(tmp_path, attempts=2)
+def test_a_job_cut_off_too_often_has_failed_and_leaves_nothing(tmp_path: Path) -> None:
+    spool = left_running(tmp_path, attempts=RESTARTS)
     with Running(tmp_path, HandPool()) as running:
         assert code(running.heard.ends("a")[0]) == say.WORKER_LOST
         assert running.state("a") == "failed" and not spool.folder("a").exists()

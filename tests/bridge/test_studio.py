@@ -175,7 +175,7 @@ def test_without_the_sound_card_the_server_lives_and_says_so(server: tuple[Child
     child.wait_for("live audio: lost")
     with Client(port=port) as client:
         with pytest.raises(Refused) as refused:
-            client.ask(say.Capture("gone", 100.0))
+            client.ask(say.Capture("gone", 100.0), 20)
         assert refused.value.fail.code == say.NO_AUDIO
         assert client.ask(say.Ping(3)) == [say.Pong(3)]
 
