@@ -248,7 +248,8 @@ class Client:
     def refuse(self, message: Message, asked: Message) -> None:
         """Refused, if that is what a message says about a request."""
         is_about_it = isinstance(message, Fail) and message.request == asked.address
-        if isinstance(message, Fail) and is_about_it and message.job in ("", getattr(asked, "job", "")):
+        names = ("", getattr(asked, "job", ""), getattr(asked, "capture", ""))
+        if isinstance(message, Fail) and is_about_it and message.job in names:
             raise Refused(message)
 
     def number(self) -> int:
