@@ -6,7 +6,6 @@ import argparse
 import ipaddress
 import os
 import stat
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from stemwright.bridge.messages import HTTP_PORT, PORT
 from stemwright.engine.commands.flags import above_zero, count, whole
 from stemwright.engine.commands.stop import Stop
 from stemwright.engine.errors import BadInput
+from stemwright.engine.places import own_folder
 from stemwright.engine.writing import quoted
 
 if TYPE_CHECKING:
@@ -188,15 +188,8 @@ def settings_of(flags: argparse.Namespace) -> Settings:
 
 def default_spool() -> Path:
     """$STEMWRIGHT_SPOOL, or beside the platform's other application data."""
-    if named := os.environ.get("STEMWRIGHT_SPOOL"):
-        return Path(named)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return base / "stemwright"
+    named = os.environ.get("STEMWRIGHT_SPOOL")
+    return Path(named) if named else own_folder("state")
 
 
 def read_token(path: Path) -> str:

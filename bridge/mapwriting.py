@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from stemwright.bridge.midimap import BadMap, Binding, Lights, MidiMap, PortChoice, parse
+from stemwright.engine.partfile import put_lasting
 
 WRITTEN = "# Written by MIDI learn. What stood here before is in the file beside it that ends in .bak"
 
@@ -23,9 +23,9 @@ def save(found: MidiMap, path: Path, learned: Binding) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_file():
         old = path.read_bytes()
-        _replace(path.with_name(path.name + ".bak"), old)
+        put_lasting(path.with_name(path.name + ".bak"), old)
         text = _appended(old.decode("utf-8", "replace"), learned, found) or text
-    _replace(path, text.encode())
+    put_lasting(path, text.encode())
 
 
 def written(found: MidiMap) -> str:
@@ -83,15 +83,3 @@ def _sorted(found: MidiMap) -> MidiMap:
     return replace(
         found, bindings=tuple(sorted(found.bindings, key=lambda each: str(each.trigger))), path=None
     )
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from stemwright.bridge.messages import BAD_ARGS, BadMessage, Pairs
 from stemwright.bridge.midiactions import HIGHEST, KINDS, Action, Trigger, parsed
 from stemwright.bridge.options import checked
 from stemwright.engine.errors import StemwrightError
+from stemwright.engine.places import own_folder
 
 
 class BadMap(StemwrightError):
@@ -87,13 +87,7 @@ class MidiMap:
 
 def user_map() -> Path:
     """Where a user's own map lies: midi.toml in the configuration folder."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return base / "stemwright" / "midi.toml"
+    return own_folder("config") / "midi.toml"
 
 
 def read_map(path: Path | None = None) -> MidiMap:

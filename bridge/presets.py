@@ -23,6 +23,7 @@ from stemwright.bridge.messages import BAD_ARGS, UNKNOWN_PRESET, BadMessage, Pai
 from stemwright.bridge.options import BY_NAME, JOB_TASKS, checked
 from stemwright.bridge.request import ID, SOURCES
 from stemwright.engine.errors import BadPrompt
+from stemwright.engine.places import own_folder
 from stemwright.engine.prompts import parse_prompt
 
 FOLDER = "preset_files"  # beside this file, of the shipped ones
@@ -146,15 +147,8 @@ def shipped() -> Path:
 
 def user_folder() -> Path:
     """Where a user's own presets lie: $STEMWRIGHT_PRESETS, or the platform's data folder."""
-    if named := os.environ.get("STEMWRIGHT_PRESETS"):
-        return Path(named)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "stemwright" / "presets"
+    named = os.environ.get("STEMWRIGHT_PRESETS")
+    return Path(named) if named else own_folder("data") / "presets"
 
 
 def _toml_files(folder: Path, report: Report) -> list[Path]:

@@ -7,7 +7,6 @@ Nothing in them is unpickled, and nothing outside the folder is read.
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,6 +18,7 @@ import numpy as np
 from stemwright.engine.contracts import Array, Codec, Conditioner, Denoiser
 from stemwright.engine.errors import BadOutput, ModelDamaged, ModelError, ModelMissing, ModelTooNew
 from stemwright.engine.manifest import FORMAT, NAME, Fields, Manifest, parse, read_manifest
+from stemwright.engine.places import own_folder
 from stemwright.engine.runtimes.choice import Network, Opened, open_denoiser
 from stemwright.engine.runtimes.eager import EagerDenoiser, best_device, open_network
 from stemwright.engine.runtimes.ort import Graph, cores
@@ -62,15 +62,8 @@ def shipped_folder() -> Path:
 
 def user_folder() -> Path:
     """Where a user's own models lie: $STEMWRIGHT_MODELS, or the platform's data folder."""
-    if named := os.environ.get("STEMWRIGHT_MODELS"):
-        return Path(named)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "stemwright" / "models"
+    named = os.environ.get("STEMWRIGHT_MODELS")
+    return Path(named) if named else own_folder("data") / "models"
 
 
 def list_models() -> dict[str, Path]:

@@ -164,6 +164,19 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def put_lasting(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """A small file, whole or not at all, also through a power cut; what is there is replaced."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def _exists(path: Path) -> BadOutput:
     return BadOutput(f"{quoted(path)}: exists already and is kept. Use --overwrite, or another --output.")
 

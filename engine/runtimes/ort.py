@@ -97,7 +97,6 @@ def _options(threads: int) -> "onnxruntime.SessionOptions":  # type: ignore[name
     options.use_deterministic_compute = True
     options.log_severity_level = 4  # what goes wrong comes as an exception
     options.add_session_config_entry("session.force_spinning_stop", "1")  # a DAW shares these cores
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     return options
 
 

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from stemwright.engine.errors import BadOutput, PlanRefused
+from stemwright.engine.partfile import put_lasting
+from stemwright.engine.places import own_folder
 
 EXPORT = 1  # raised whenever graphs are narrowed or plans are built in another way
 BUILD = "Build it: stemwright export plan"
@@ -83,13 +85,8 @@ def this_system() -> str:
 
 def plans_folder() -> Path:
     """$STEMWRIGHT_PLANS, or in the platform's cache."""
-    if named := os.environ.get("STEMWRIGHT_PLANS"):
-        return Path(named)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "stemwright" / "plans"
+    named = os.environ.get("STEMWRIGHT_PLANS")
+    return Path(named) if named else own_folder("cache") / "plans"
 
 
 def make_folder(folder: Path) -> None:
@@ -133,23 +130,11 @@ def store(folder: Path, recipe: Recipe, content: bytes, about: Mapping[str, Any]
     }
     try:
         path.with_suffix(".json").unlink(missing_ok=True)
-        _replace(path, content)
-        _replace(path.with_suffix(".json"), json.dumps(whole, indent=1).encode())
+        put_lasting(path, content, 0o600)
+        put_lasting(path.with_suffix(".json"), json.dumps(whole, indent=1).encode(), 0o600)
     except OSError as error:
         raise BadOutput(f"{path}: cannot be written ({error.strerror}). Check the disk.") from error
     return path
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def fetch(path: Path) -> Plan:

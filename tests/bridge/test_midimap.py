@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from stemwright.bridge import mapwriting
 from stemwright.bridge.mapwriting import save, written
 from stemwright.bridge.messages import BadMessage
 from stemwright.bridge.midiactions import KINDS, Action, Trigger, fired, parsed, scaled, with_defaults
@@ -326,7 +325,7 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(mapwriting.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         learn(found, path, Trigger("note", 2), "stop")
     assert path.read_text() == before

@@ -96,3 +96,17 @@ def test_the_engine_is_imported_without_torch_and_without_any_runtime() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_graph_leaves_the_caller_s_arithmetic_as_it_was() -> None:
+    """Whoever opens a model in their program keeps small numbers: ONNX Runtime can flush them to zero."""
+    lines = (
+        "from stemwright.engine.runtimes.ort import Graph",
+        "from tests.engine.tiny_graph import denoiser",
+        "Graph(denoiser())",
+        "print(5e-324 * 1.0)",
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == "5e-324"
