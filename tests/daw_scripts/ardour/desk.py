@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -212,10 +211,13 @@ def emptied(inbox: Path) -> None:
     until(lambda: empty(inbox), f"an empty inbox, not {list(inbox.iterdir())}")
 
 
-def keep_picture(ardour: Ardour, folder: Path, name: str) -> None:
-    """A screenshot, kept where $STEMWRIGHT_ARTEFACTS says."""
-    place = folder / name
-    ardour.picture(place)
-    if kept := os.environ.get("STEMWRIGHT_ARTEFACTS"):
-        Path(kept).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(place, Path(kept) / name)
+def keep_picture(ardour: Ardour, name: str) -> None:
+    """A screenshot among the artefacts."""
+    ardour.picture(artefact(name))
+
+
+def artefact(name: str) -> Path:
+    """Where something of a run is kept, for a CI to carry away: build/artefacts, or $STEMWRIGHT_ARTEFACTS."""
+    folder = Path(os.environ.get("STEMWRIGHT_ARTEFACTS", ROOT / "build" / "artefacts"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / name

@@ -9,7 +9,7 @@ import pytest
 
 from tests.bridge.real import Child, server_command
 from tests.daw_scripts.ardour import desk
-from tests.daw_scripts.ardour.desk import NOTE, QUESTION, TITLE, WORKING
+from tests.daw_scripts.ardour.desk import NOTE, QUESTION, TITLE, WORKING, Track
 from tests.daw_scripts.ardour.studio import (
     SCRIPT,
     Ardour,
@@ -57,11 +57,11 @@ def ardour(home: Home, tmp_path: Path) -> Iterator[Ardour]:
         try:
             yield running
         finally:
-            desk.keep_picture(running, tmp_path, "ardour-last.png")
+            desk.keep_picture(running, "ardour-last.png")
 
 
 def test_a_typed_prompt_puts_stem_and_rest_below_the_source_at_the_sample_and_they_sum_to_it(
-    ardour: Ardour, home: Home, service: Service, tmp_path: Path
+    ardour: Ardour, home: Home, service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """44.1 kHz media in a session of 48 kHz; the range begins and ends on odd samples."""
     desk.remember(home, service.inbox, prompts='Jürgen\'s "bass"')  # xdotool loses an ü now and then
@@ -76,7 +76,7 @@ def test_a_typed_prompt_puts_stem_and_rest_below_the_source_at_the_sample_and_th
     dialog = ardour.window(TITLE)
     ardour.keys(dialog, "End")
     ardour.type(dialog, "; $(touch x)")
-    desk.keep_picture(ardour, tmp_path, "ardour-dialog.png")
+    desk.keep_picture(ardour, "ardour-dialog.png")
     ardour.keys(dialog, "alt+o")
     ardour.gone_id(dialog)
     desk.emptied(service.inbox)
@@ -88,25 +88,35 @@ def test_a_typed_prompt_puts_stem_and_rest_below_the_source_at_the_sample_and_th
         assert [(one.start, one.frames, one.has_fades) for one in track.regions] == [(72001, 96003, False)]
         assert track.channels == 2
     assert [bass.colour, odd.colour, rest.colour] == [0x0072B2FF, 0xE69F00FF, 0x808080FF]
-    desk.keep_picture(ardour, tmp_path, "ardour-stems.png")
+    desk.keep_picture(ardour, "ardour-stems.png")
 
     after = desk.save(ardour, "after", without="mix")
     ardour.step("Editor:undo(1)")
     assert [len(track.regions) for track in desk.tracks(ardour)] == [1, 1, 0, 0, 0, 0]
     ardour.step("Editor:redo(1)")
     assert [len(track.regions) for track in desk.tracks(ardour)] == [1, 1, 1, 1, 1, 0]
-    _check_sum(original, after, home, tmp_path, rate)
+    stems, stems_rate = export(home, after, tmp_path / "after.wav")
+    assert rate == stems_rate == 48000
+    inside = slice(72001, 168004)
+    error = float(np.abs(stems[inside] - original[inside]).max())
+    with capsys.disabled():
+        print("\n" + _proof((bass, odd, rest), error))
+    assert error <= EXACT
+    assert np.abs(original[inside]).max() > 0.1
     assert desk.remembered(home)["prompts"] == 'Jürgen\'s "bass"; $(touch x)'
 
 
-def _check_sum(original: np.ndarray, after: Path, home: Home, folder: Path, rate: int) -> None:
-    stems, stems_rate = export(home, after, folder / "after.wav")
-    assert rate == stems_rate == 48000
-    inside = slice(72001, 168004)
-    error = np.abs(stems[inside] - original[inside]).max()
-    print(f"stem + rest against the mix, exported: largest difference {error:.2e} of full scale")
-    assert error <= EXACT
-    assert np.abs(original[inside]).max() > 0.1
+def _proof(tracks: tuple[Track, ...], error: float) -> str:
+    """What was found in Ardour, for whoever reads the output of a run; kept beside the pictures."""
+    lines = [
+        f"Ardour: {track.name!r}: samples {one.start} to {one.start + one.frames}"
+        for track in tracks
+        for one in track.regions
+    ]
+    lines.append(f"Ardour: stems + rest against the mix, both exported: at most {error:.1e} of full scale")
+    text = "\n".join(lines)
+    desk.artefact("ardour-proof.txt").write_text(text + "\n", encoding="utf-8")
+    return text
 
 
 def test_regions_of_a_mono_track_share_new_mono_tracks_and_variations_are_playlists(
@@ -144,7 +154,7 @@ def test_ardour_plays_on_meanwhile_and_cancel_stops_the_job_and_leaves_the_sessi
 
     desk.press(ardour, "alt+o")
     until(lambda: desk.states(service.inbox) == ["running"], "a running job")
-    desk.keep_picture(ardour, tmp_path, "ardour-progress.png")
+    desk.keep_picture(ardour, "ardour-progress.png")
     ardour.send("/transport_play", 1)
     for _ in range(3):
         last = ardour.clock()
@@ -172,7 +182,7 @@ def test_without_a_server_the_way_out_is_told_and_the_script_starts_one(
     ardour.keys(dialog, "alt+o")
     ardour.gone_id(dialog)
     question = ardour.window(QUESTION)
-    desk.keep_picture(ardour, tmp_path, "ardour-no-server.png")
+    desk.keep_picture(ardour, "ardour-no-server.png")
     ardour.keys(question, "alt+n")
     ardour.gone_id(question)
     desk.emptied(home.inbox)
