@@ -286,8 +286,9 @@ def _output(command: argparse.ArgumentParser) -> None:
         "--project",
         metavar="PLACE",
         help="also write a project with a track for the input and each result: a .rpp (REAPER), "
-        "a .dawproject (Bitwig, Cubase, Studio One …), or a folder with a manifest; of several inputs each "
-        "gets its own, named after it (default: none), e.g. --project song.rpp or --project session/",
+        "a .dawproject (Bitwig, Cubase, Studio One …), a .stem.mp4 for DJs, or a folder with a manifest; of "
+        "several inputs each gets its own, named after it (default: none), e.g. --project song.rpp or "
+        "--project session/",
     )
     group.add_argument(
         "--tempo",

@@ -69,7 +69,7 @@ def plan(flags: Namespace) -> Plan:
 
 
 def _notes(wanted: Wish | None) -> tuple[str, ...]:
-    if wanted is None or wanted.tempo is not None:
+    if wanted is None or wanted.tempo is not None or not wanted.kind.has_grid:
         return ()
     return (
         f"nobody told the song's tempo; the project's grid is at {USUAL_TEMPO:.0f}, which moves no sound. "

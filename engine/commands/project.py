@@ -40,10 +40,16 @@ class Kind(str, Enum):
 
     RPP = ".rpp"
     DAWPROJECT = ".dawproject"
+    STEMS = ".stem.mp4"
     FOLDER = "folder"
 
+    @property
+    def has_grid(self) -> bool:
+        """Whether it holds a tempo."""
+        return self is not Kind.STEMS
 
-SUFFIXES = (Kind.RPP.value, Kind.DAWPROJECT.value)
+
+SUFFIXES = (Kind.RPP.value, Kind.DAWPROJECT.value, Kind.STEMS.value)
 
 
 @dataclass(frozen=True)
@@ -131,20 +137,20 @@ def wish(flags: Namespace) -> Wish | None:
             f"the stems lie in the project's folder, {quoted(path)}. Leave --output out, or name a file: "
             "--project song.rpp"
         )
-    return Wish(path, kind, bool(path.suffix), output, flags.tempo)
+    return Wish(path, kind, path.name.lower() != kind.value, output, flags.tempo)
 
 
 def _kind(word: str) -> tuple[Path, Kind]:
     path = Path(word)
     is_folder = word.endswith(("/", os.sep))
     for suffix in () if is_folder else SUFFIXES:
-        if suffix in (path.suffix.lower(), path.name.lower()):  # ".rpp" alone is a kind without a name
+        if path.name.lower().endswith(suffix):  # ".rpp" alone is a kind without a name
             return path, Kind(suffix)
     if word and (is_folder or not path.suffix or path.is_dir()):
         return path, Kind.FOLDER
     raise BadOutput(
         f"--project {quoted(word)}: no project of that kind is written. End it in .rpp (REAPER), .dawproject "
-        "(Bitwig, Cubase, Studio One …), or / for a folder."
+        "(Bitwig, Cubase, Studio One …), .stem.mp4 (Traktor, Mixxx …), or / for a folder."
     )
 
 
@@ -179,6 +185,10 @@ def project(
         from stemwright.engine.commands.project_rpp import check
 
         check(made)
+    elif wish.kind is Kind.STEMS:
+        from stemwright.engine.commands import project_stems
+
+        project_stems.check(made, song)
     return made
 
 

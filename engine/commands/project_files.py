@@ -79,6 +79,10 @@ class ProjectFile(PartFile):
             from stemwright.engine.commands.project_dawproject import pack
 
             pack(file, self._project, shape, self._lies)
+        elif self._project.kind is Kind.STEMS:
+            from stemwright.engine.commands import project_stems
+
+            project_stems.pack(file, self._project, shape, self._lies)
         else:
             from stemwright.engine.commands.project_manifest import manifest
 

@@ -486,7 +486,7 @@ def test_a_song_that_fails_leaves_no_project(song: Path) -> None:
     ("words", "code", "said"),
     [
         (["--project", "x.als"], 5, ".dawproject"),
-        (["--project", "x.stem.mp4"], 5, ".dawproject"),
+        (["--project", "x.mp4"], 5, ".stem.mp4"),
         (["--project", ""], 5, ".rpp"),
         (["--project", "taken/s.rpp"], 5, "cannot be made"),
         (["--project", "taken"], 5, "cannot be made"),
