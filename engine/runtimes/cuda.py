@@ -1,4 +1,4 @@
-"""NVIDIA's driver, asked directly: which cards are there, and memory on one of them.
+"""NVIDIA's driver, asked directly: which cards are there, and memory and work on one of them.
 
 Through ctypes, so that it costs no package; where there is no driver there are no cards. The numbers are
 those of cuda.h.
@@ -6,6 +6,7 @@ those of cuda.h.
 
 import ctypes
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from stemwright.engine.errors import DeviceLost
+from stemwright.engine.runtimes.kernel import THREADS, WEIGHTED
 
 MULTIPROCESSORS, MAJOR, MINOR = 16, 75, 76  # attributes of a card
 OUT_OF_MEMORY = 2
+THIS_THREAD = 1  # how a capture treats calls of other threads: it does not mind them
 LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
@@ -77,8 +80,23 @@ def _check(code: int, call: str) -> None:
         raise DeviceLost(f"{call}: the graphics card failed (CUDA error {code}). Use --device cpu.")
 
 
+@dataclass(frozen=True)
+class Slabs:
+    """What the kernel sums: see `kernel`. Addresses in bytes, everything else in float32 numbers."""
+
+    out: int
+    base: int
+    weights: int
+    slab: int
+    in_row: int
+    out_row: int
+    length: int
+    count: int
+    rows: int
+
+
 class Memory:
-    """Buffers on one card and a stream to work on. Every call makes the card's context this thread's own."""
+    """Buffers on one card and a stream to work on. `enter` makes the card's context this thread's own."""
 
     def __init__(self, number: int = 0, library: Any = None) -> None:
         self._library = library or driver()
@@ -90,6 +108,7 @@ class Memory:
         self.enter()
         self._do("cuStreamCreate", ctypes.byref(self._stream), 1)  # 1: waits for no other stream
         self._buffers: dict[str, tuple[ctypes.c_uint64, int]] = {}
+        self._kernel: ctypes.c_void_p | None = None
 
     @property
     def stream(self) -> int:
@@ -102,13 +121,17 @@ class Memory:
         """Address of `size` bytes; the same ones again, as long as they suffice."""
         address, held = self._buffers.get(name, (ctypes.c_uint64(), 0))
         if size > held:
-            if held:
-                self._do("cuMemFree_v2", address)
-                del self._buffers[name]
+            self.free(name)
             address = ctypes.c_uint64()
             self._do("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(size))
             self._buffers[name] = (address, size)
         return address.value
+
+    def free(self, name: str) -> None:
+        """Give a buffer back, if there is one of that name."""
+        address, held = self._buffers.pop(name, (ctypes.c_uint64(), 0))
+        if held:
+            self._do("cuMemFree_v2", address)
 
     def send(self, address: int, array: "np.ndarray[Any, Any]") -> None:
         self._do(
@@ -125,6 +148,43 @@ class Memory:
 
     def wait(self) -> None:
         self._do("cuStreamSynchronize", self._stream)
+
+    def weighted(self, slabs: Slabs) -> None:
+        """Run the kernel; the driver translates it the first time."""
+        if self._kernel is None:
+            module, kernel = ctypes.c_void_p(), ctypes.c_void_p()
+            self._do("cuModuleLoadData", ctypes.byref(module), WEIGHTED.encode())
+            self._do("cuModuleGetFunction", ctypes.byref(kernel), module, b"weighted")
+            self._kernel = kernel
+        wide = (slabs.out, slabs.base, slabs.weights, slabs.slab, slabs.in_row, slabs.out_row)
+        values = [*map(ctypes.c_uint64, wide), ctypes.c_uint32(slabs.length), ctypes.c_uint32(slabs.count)]
+        places = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
+        blocks = -(-slabs.length // THREADS)
+        grid, block = (blocks, slabs.rows, 1), (THREADS, 1, 1)
+        self._do("cuLaunchKernel", self._kernel, *grid, *block, 0, self._stream, places, None)
+
+    def captured(self, work: Callable[[], object]) -> ctypes.c_void_p:
+        """A CUDA graph of what `work` puts on the stream; nothing of it is done yet.
+
+        raises  DeviceLost where it cannot be captured
+        """
+        graph, ready = ctypes.c_void_p(), ctypes.c_void_p()
+        self._do("cuStreamBeginCapture_v2", self._stream, THIS_THREAD)
+        try:
+            work()
+        finally:  # the stream must leave the capture whatever happens
+            code = self._library.cuStreamEndCapture(self._stream, ctypes.byref(graph))
+        _check(code, "cuStreamEndCapture")
+        self._do("cuGraphInstantiateWithFlags", ctypes.byref(ready), graph, ctypes.c_ulonglong(0))
+        self._do("cuGraphDestroy", graph)
+        return ready
+
+    def launch(self, ready: ctypes.c_void_p) -> None:
+        self._do("cuGraphLaunch", ready, self._stream)
+
+    def forget(self, ready: ctypes.c_void_p) -> None:
+        """Give a captured graph back."""
+        self._do("cuGraphExecDestroy", ready)
 
     def _do(self, call: str, *arguments: Any) -> None:
         _check(getattr(self._library, call)(*arguments), call)

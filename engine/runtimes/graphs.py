@@ -7,6 +7,7 @@ import numpy as np
 
 from stemwright.engine.contracts import Array, Denoiser
 from stemwright.engine.errors import DeviceLost, ModelDamaged
+from stemwright.engine.runtimes.course import Looping, Sampling, at_once
 
 
 class Runtime(Protocol):
@@ -39,6 +40,9 @@ class GraphDenoiser:
         (velocity,) = self._graph.run(latents=single[0], levels=single[1], conditions=single[2])
         return velocity
 
+    def loop(self, sampling: Sampling) -> Array | None:
+        return self._graph.loop(sampling) if isinstance(self._graph, Looping) else None
+
 
 class Rescued:
     """A Denoiser on a graphics card that goes on elsewhere when the card fails: the job is not lost.
@@ -58,7 +62,20 @@ class Rescued:
         except DeviceLost as error:
             if self._is_rescued:
                 raise
-            self._is_rescued = True
-            self._told.append(f"the processor took over: {error}")
-            self._denoiser = self._spare()
+            self._rescue(error)
             return self._denoiser(latents, levels, conditions)
+
+    def loop(self, sampling: Sampling) -> Array | None:
+        """Where the card fails the sampling begins again, step by step, on what takes over."""
+        try:
+            return at_once(self._denoiser, sampling)
+        except DeviceLost as error:
+            if self._is_rescued:
+                raise
+            self._rescue(error)
+            return None
+
+    def _rescue(self, error: DeviceLost) -> None:
+        self._is_rescued = True
+        self._told.append(f"the processor took over: {error}")
+        self._denoiser = self._spare()

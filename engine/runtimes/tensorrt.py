@@ -4,6 +4,7 @@ The two are alike: a plan of one is run by that one alone. Not run on a card by 
 they show what is refused, what is called and in which order.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,8 +16,12 @@ import numpy as np
 
 from stemwright.engine.contracts import Array
 from stemwright.engine.errors import DeviceLost, MissingExtra, PlanRefused
+from stemwright.engine.runtimes.course import Sampling
 from stemwright.engine.runtimes.cuda import Memory
+from stemwright.engine.runtimes.looped import Loop, Shape
 from stemwright.engine.runtimes.plans import BUILD, Plan
+
+LOOPS = 4  # shapes of samplings that are kept ready
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def installed() -> dict[str, ModuleType]:
 class PlanGraph:
     """A plan ready to run, in the manner of `ort.Graph`. Buffers are made once and kept.
 
-    A batch larger than the plan was built for is done in parts.
+    A batch larger than the plan was built for is done in parts. Whole samplings stay on the card: `loop`.
     """
 
     def __init__(self, plan: Plan, api: Any, memory: Memory) -> None:
@@ -76,21 +81,66 @@ class PlanGraph:
         self._memory, self._most = memory, plan.recipe.profile[2]
         memory.enter()
         self._runtime = api.Runtime(api.Logger(api.Logger.ERROR))
+        self._api = api
         self._engine = self._runtime.deserialize_cuda_engine(plan.content)
         if self._engine is None:
             raise PlanRefused(f"{self.name}: TensorRT {api.__version__} does not take it. {BUILD}")
-        self._context = self._engine.create_execution_context()
-        if self._context is None:
-            raise DeviceLost(f"{self.name}: the graphics card has no memory for it. Use --device cpu.")
+        self._context = self._new_context()
         names = [self._engine.get_tensor_name(place) for place in range(self._engine.num_io_tensors)]
         is_input = {name: self._engine.get_tensor_mode(name) == api.TensorIOMode.INPUT for name in names}
         self.inputs = tuple(name for name in names if is_input[name])
         self.outputs = tuple(name for name in names if not is_input[name])
+        self._loops: OrderedDict[Shape, Loop] = OrderedDict()
+        self._is_looping = set(self.inputs) == {"latents", "levels", "conditions"}
 
     def run(self, **arrays: Array) -> tuple[Array, ...]:
         """Named inputs → every output, in the order of `outputs`."""
         parts = [self._part(part) for part in self._parts(arrays)]
         return tuple(np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+
+    def loop(self, sampling: Sampling) -> Array | None:
+        """A whole sampling at once; None where the card has no room for it, or the plan no batch so small."""
+        rows = self._most // len(sampling.conditions)
+        if not self._is_looping or rows < 1:
+            return None
+        self._memory.enter()
+        try:
+            parts = sampling.parts(rows)
+            return np.concatenate([self._loop(Shape.of(part), part).run(part) for part in parts])
+        except DeviceLost:  # step by step needs less; where the card is gone, that says so
+            self._is_looping = False
+            with suppress(DeviceLost):
+                self._forget(keep=0)
+            return None
+
+    def _loop(self, shape: Shape, sampling: Sampling) -> Loop:
+        """The loop of this shape, made or kept from before."""
+        if shape not in self._loops:
+            self._forget(keep=LOOPS - 1)
+            latents = sampling.given.shape[2:]
+            context = self._new_context()
+            self._loops[shape] = Loop(self.name, shape, latents, self._memory, context, self.outputs[0])
+        self._loops.move_to_end(shape)
+        return self._loops[shape]
+
+    def _forget(self, keep: int) -> None:
+        """Give back those not used for longest."""
+        while len(self._loops) > keep:
+            self._loops.popitem(last=False)[1].close()
+
+    def _new_context(self) -> Any:
+        """Where one shape at a time is run; kernels are made for it at once, not while it is captured."""
+        if hasattr(self._engine, "create_runtime_config"):
+            config = self._engine.create_runtime_config()
+            kinds = getattr(self._api, "DynamicShapesKernelSpecializationStrategy", None)
+            if kinds is not None:
+                config.dynamic_shapes_kernel_specialization_strategy = kinds.EAGER
+            context = self._engine.create_execution_context(runtime_config=config)
+        else:
+            context = self._engine.create_execution_context()
+        if context is None:
+            raise DeviceLost(f"{self.name}: the graphics card has no memory for it. Use --device cpu.")
+        return context
 
     def _parts(self, arrays: dict[str, Array]) -> Iterator[dict[str, Array]]:
         batch = len(next(iter(arrays.values())))
