@@ -25,12 +25,15 @@ def lengths(spec: GraphSpec, trial: int) -> dict[str, int]:
 
 
 def sample(spec: GraphSpec, free: Mapping[str, int], seed: int = 0) -> tuple[Tensor, ...]:
-    """Inputs of the spec's shapes: shares from an even distribution, the rest from a normal one."""
+    """Inputs of the spec's shapes: shares and whole numbers evenly distributed, the rest normally."""
     generator = torch.Generator().manual_seed(seed)
-    return tuple(
-        (torch.rand if port.is_share else torch.randn)(sized(port, free), generator=generator)
-        for port in spec.inputs
-    )
+    return tuple(drawn(port, sized(port, free), generator) for port in spec.inputs)
+
+
+def drawn(port: Port, size: list[int], generator: torch.Generator) -> Tensor:
+    if port.below:
+        return torch.randint(port.below, size, generator=generator)
+    return (torch.rand if port.is_share else torch.randn)(size, generator=generator)
 
 
 def sized(port: Port, free: Mapping[str, int]) -> list[int]:

@@ -10,11 +10,13 @@ class Port:
 
     An output's axis may be a product, spelled as the exporter does, e.g. "256*M".
     is_share  its numbers lie between 0 and 1, as noise levels do
+    below     whole numbers from 0 to this, without it, as token ids are; 0: any numbers
     """
 
     name: str
     axes: tuple[int | str, ...]
     is_share: bool = False
+    below: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,26 @@ def audio_spec(channels: int, width: int) -> GraphSpec:
         inputs=(Port("latents", ("B", channels, "T")),),
         outputs=(Port("embedding", ("B", width)),),
         sizes={"B": BATCH, "T": LATENT_FRAMES},
+    )
+
+
+def clap_text_spec(words: int, longest: int, width: int) -> GraphSpec:
+    """Token ids and their mask → a direction of CLAP's space."""
+    return GraphSpec(
+        name="clap_text",
+        inputs=(Port("ids", ("B", "L"), below=words), Port("mask", ("B", "L"), below=2)),
+        outputs=(Port("embedding", ("B", width)),),
+        sizes={"B": BATCH, "L": Sizes(2, min(16, longest), longest)},
+    )
+
+
+def clap_audio_spec(frames: int, bins: int, width: int) -> GraphSpec:
+    """Power spectra of a clip → a direction of CLAP's space."""
+    return GraphSpec(
+        name="clap_audio",
+        inputs=(Port("power", ("B", frames, bins), is_share=True),),
+        outputs=(Port("embedding", ("B", width)),),
+        sizes={"B": BATCH},
     )
 
 
