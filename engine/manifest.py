@@ -13,8 +13,8 @@ conditioning  {"kind": "text", "width": 384, "scale": 4.47, "text": "text.onnx",
 denoiser      {"kind": "bandconv", "graph": "denoiser.onnx", "weights": "model.safetensors", "network": {…}}
 vocoder       {"graph": "vocoder.onnx"} or absent
 defaults      per task {"steps", "guidance", "sampler", "power", "overlap", "looks"}
-rivals        {"prompts": {"the sound of the drums": ["percussion", "snare", …], …}, "weight": 1, "margin":
-              0.12} or absent: who competes with the prompts of an extraction, see `Rivals`
+rivals        {"prompts": {"the sound of the drums": ["percussion", "snare", …], …}, "weight": 1, "loud":
+              1, "margin": 0.12} or absent: who competes with the prompts of an extraction, see `Rivals`
 licence, provenance, quality  for people
 files         every file's {"sha256", "bytes"}, by its name in the folder, "/" between folders
 """
@@ -59,12 +59,14 @@ class Rivals:
 
     prompts  what is asked → other words for the same, and for what it may be part of ("orchestra")
     weight   of their claims; 1: as much as the model's own word for the rest; 0 would be none
+    loud     weight against a stem that is loud in the mixture, see shares.insistence
     margin   in cosines: a rival this near the nearest in meaning does not compete; the nearest never does
     points   file of the texts' embeddings (rivals.texts), NumPy float16; "" where they are made when needed
     """
 
     prompts: Mapping[str, tuple[str, ...]]
     weight: float
+    loud: float
     margin: float
     points: str = ""
 
@@ -183,9 +185,11 @@ def _rivals(top: "Fields") -> Rivals | None:
         raise top.wrong("rivals.prompts", f"are {len(prompts)}; at most {MOST_RIVALS} are asked")
     if not all(text.strip() for name in prompts for text in (name, *prompts[name])):
         raise top.wrong("rivals.prompts", "hold a blank one")
+    weight = fields.number("weight", 0, 10, 1.0)
     return Rivals(
         prompts=prompts,
-        weight=fields.number("weight", 0, 10, 1.0),
+        weight=weight,
+        loud=fields.number("loud", 0, 10, weight),
         margin=fields.number("margin", 0, 2, 0.12),
         points=fields.take("points", str, ""),
     )

@@ -16,7 +16,7 @@ from stemwright.engine.refine import Grid, Refiner, presence
 from stemwright.engine.rivals import Competition, quick
 from stemwright.engine.sampling import sampled, wanted_track
 from stemwright.engine.settings import Settings
-from stemwright.engine.shares import alone, shares
+from stemwright.engine.shares import alone, contested, insistence, shares
 from stemwright.engine.spectral import BINS, STRIDE
 from stemwright.engine.windows import Overlap, Window, batches
 
@@ -94,7 +94,7 @@ class Preserve:
         pace.tick("encode")
         all_spectra = self._spectra(levelled, latents, place, pace)
         all_claims = self._claims(latents, place, pace)
-        for spectra, claims, level in zip(all_spectra, all_claims, levels, strict=True):
+        for spectra, claims, given, level in zip(all_spectra, all_claims, latents, levels, strict=True):
             sources, rests = spectra
             self._listen(sources, rests, float(level) ** 2)
             if level < SILENT:
@@ -106,7 +106,7 @@ class Preserve:
                 self._settings.power,
                 is_joint=self._is_joint,
                 is_inverted=self._asked.is_inverted,
-                claims=claims,
+                claims=None if claims is None else self._weighed(claims, sources, rests, given),
             )
 
     def _spectra(self, waves: Array, latents: Array, place: int, pace: Pace) -> Array:
@@ -147,7 +147,7 @@ class Preserve:
         return np.stack([[spectrum(window[:, track]) for track in tracks] for window in found])
 
     def _claims(self, latents: Array, place: int, pace: Pace) -> Sequence[Array | None]:
-        """(windows, C, T) → for each (P, F, M): what the rivals of every prompt claim, weighted; ≥ 0
+        """(windows, C, T) → for each (P, F, M): what the rivals of every prompt claim; ≥ 0
 
         They are asked as in the first look, a few at a time, and summed in their order.
         """
@@ -165,9 +165,15 @@ class Preserve:
             found = self._look(self._rivals.asked[group], quick(self._settings), latents, place, 0, pace)
             for window, spectra in enumerate(found):
                 for rival, (source, rest) in enumerate(spectra.transpose(1, 0, 2, 3)):
-                    claim = np.float32(self._rivals.weight) * alone(source, rest, self._settings.power)
-                    total[window, competes[:, rival]] += claim
+                    total[window, competes[:, rival]] += alone(source, rest, self._settings.power)
         return list(total)
+
+    def _weighed(self, claims: Array, sources: Array, rests: Array, given: Array) -> Array:
+        """(P, F, M) claims as they count against each prompt; given: (C, T) of the mixture"""
+        assert self._rivals is not None
+        once = contested(alone(sources, rests, self._settings.power), claims)
+        mixture = self._model.codec.spectrum(given[None])[0]
+        return claims * insistence(once, mixture, self._rivals.loud, self._rivals.weight)
 
     def _listen(self, sources: Array, rests: Array, energy: float) -> None:
         self._energy += energy

@@ -38,6 +38,7 @@ class Rivals:
     owners  (A,) which rival each word belongs to
     margin  in cosines
     weight  of their claims
+    loud    and against a stem that is loud
     """
 
     names: tuple[str, ...]
@@ -46,6 +47,7 @@ class Rivals:
     owners: NDArray[np.intp]
     margin: float
     weight: float
+    loud: float
 
     def near(self, points: Array, blur: float = 0.0) -> NDArray[np.bool_]:
         """(n, D) points of one meaning → (R,): the nearest to each of them, and all within the margin.
@@ -65,17 +67,19 @@ class Competition:
     asked     as the denoiser is given them; those that compete with a prompt at all
     competes  (P, R) whether a rival's claims count against a prompt
     weight    of their claims
+    loud      and against a stem that is loud
     """
 
     asked: Asked
     competes: NDArray[np.bool_]
     weight: float
+    loud: float
 
 
 def rivals_of(model: Model) -> Rivals | None:
     """Embed the rivals of a model; None where it has none."""
     asked = model.manifest.rivals
-    if asked is None or not asked.weight:
+    if asked is None or not (asked.weight or asked.loud):
         return None
     known, texts = names_and_words(asked.prompts)
     points = kept_points(model, asked.points, len(texts)) if asked.points else model.conditioner.text(texts)
@@ -87,6 +91,7 @@ def rivals_of(model: Model) -> Rivals | None:
         owners=np.repeat(np.arange(len(known)), [len(words) for words in known]),
         margin=asked.margin,
         weight=asked.weight,
+        loud=asked.loud,
     )
 
 
@@ -133,12 +138,12 @@ def competition(
     names = tuple(rivals.names[rival] for rival in kept)
     conditions = on_track(rivals.points[kept], model, roles)
     silent = Asked(names, conditions, negatives=None, is_inverted=(False,) * len(kept))
-    return Competition(silent, ~near[:, kept], rivals.weight)
+    return Competition(silent, ~near[:, kept], rivals.weight, rivals.loud)
 
 
 def quick(settings: Settings) -> Settings:
     """How rivals are asked: in one step, without guidance; their claims are summed, details do not count."""
-    return replace(settings, levels=settings.levels[:1], guidance=1.0)
+    return replace(settings, levels=settings.levels[:1], guidance=1.0, is_held=True, resamples=1)
 
 
 def _near(rivals: Rivals, prompt: Prompt, condition: Array, model: Model) -> NDArray[np.bool_]:

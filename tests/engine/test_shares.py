@@ -1,9 +1,10 @@
 """Soft masks of several prompts."""
 
 import numpy as np
+import pytest
 
 from stemwright.engine.contracts import Array
-from stemwright.engine.shares import contested, shares
+from stemwright.engine.shares import contested, insistence, shares
 
 
 def logs(*amplitudes: float) -> Array:
@@ -81,3 +82,14 @@ def test_claims_count_against_joint_stems_and_never_let_them_sum_to_more_than_on
     fought = shares(sources, rests, 1.0, is_joint=True, is_inverted=(False,) * 3, claims=claims)
     assert fought.min() >= 0 and fought.sum(axis=0).max() <= 1 + 1e-6
     assert np.all(fought.sum(axis=0) <= free.sum(axis=0) + 1e-6)
+
+
+def test_claims_count_least_against_the_loudest_stem_and_most_against_the_faintest() -> None:
+    """Shares of ½, of a fifth and of a hundredth: −6, −14 and −40 dB."""
+    claimed = np.stack([np.full((6, 7), share, np.float32) for share in (0.5, 0.2, 0.01)])
+    mixture = np.random.default_rng(0).normal(0, 3, (6, 7)).astype(np.float32)
+    weights = insistence(claimed, mixture, 0.5, 2.5)[:, 0, 0]
+    assert weights[0] == 0.5 and weights[2] == 2.5
+    assert weights[1] == pytest.approx(0.5 + 2 * (-8 - 20 * np.log10(0.2)) / 10, rel=1e-5)
+    np.testing.assert_array_equal(insistence(claimed, mixture + 40, 0.5, 2.5)[:, 0, 0], weights)
+    assert insistence(np.zeros((1, 6, 7), np.float32), mixture, 0.5, 2.5).item() == 2.5
