@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from tests.bridge.real import ROOT
-from tests.daw_scripts.ardour.studio import SCRIPT, Ardour, Home, until
+from tests.daw_scripts.ardour.studio import JOB, SCRIPT, Ardour, Home, until
 
 SONG = ROOT / "engine" / "demo" / "boas.flac"  # 44.1 kHz, stereo
 TITLE = "^Stemwright$"
@@ -187,6 +187,21 @@ def answer(ardour: Ardour, *keys: str, title: str = TITLE) -> None:
     ardour.gone_id(window)
 
 
+def ended(ardour: Ardour, inbox: Path) -> None:
+    """Until the script has ended; its inbox is empty then. Looking at the inbox alone would not tell: it is
+    empty before the job, too, and what is asked of Ardour while the script runs is not answered for certain.
+    """
+    sign = ardour.home.path / "script.ended"
+
+    def is_there() -> bool:
+        ardour.alive()
+        return sign.exists()
+
+    until(is_there, "the end of the script", JOB)
+    sign.unlink()
+    assert not [one for one in inbox.iterdir() if not one.name.startswith(".")]
+
+
 def states(inbox: Path) -> list[str]:
     """Of all jobs in an inbox, as the server wrote them."""
     return [json.loads(one.read_text())["state"] for one in inbox.glob("*/status.json")]
@@ -200,15 +215,6 @@ def install_program(home: Home, folder: Path) -> None:
     command = f'exec "{sys.executable}" -m stemwright.engine.cli {words} "$@"'
     place.write_text(f"#!/bin/sh\nshift\n{command}\n")
     place.chmod(0o755)
-
-
-def empty(inbox: Path) -> bool:
-    """Nothing of a job is left there."""
-    return not [one for one in inbox.iterdir() if not one.name.startswith(".")]
-
-
-def emptied(inbox: Path) -> None:
-    until(lambda: empty(inbox), f"an empty inbox, not {list(inbox.iterdir())}")
 
 
 def keep_picture(ardour: Ardour, name: str) -> None:

@@ -11,6 +11,7 @@ from tests.bridge.real import Child, server_command
 from tests.daw_scripts.ardour import desk
 from tests.daw_scripts.ardour.desk import NOTE, QUESTION, TITLE, WORKING, Track
 from tests.daw_scripts.ardour.studio import (
+    PATIENCE,
     SCRIPT,
     Ardour,
     Home,
@@ -41,7 +42,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     inbox.mkdir(parents=True)
     command = [*server_command(folder / "spool", folder), "--inbox", str(inbox)]
     with Child(command, {"OMP_NUM_THREADS": "1"}) as server:
-        server.wait_for("ready on")
+        server.wait_for("ready on", PATIENCE)
         yield Service(inbox, server)
 
 
@@ -79,7 +80,7 @@ def test_a_typed_prompt_puts_stem_and_rest_below_the_source_at_the_sample_and_th
     desk.keep_picture(ardour, "ardour-dialog.png")
     ardour.keys(dialog, "alt+o")
     ardour.gone_id(dialog)
-    desk.emptied(service.inbox)
+    desk.ended(ardour, service.inbox)
 
     below, mix, bass, odd, rest, last = desk.tracks(ardour)
     assert [below.name, mix.name, last.name] == ["below", "mix", "last"]
@@ -130,7 +131,7 @@ def test_regions_of_a_mono_track_share_new_mono_tracks_and_variations_are_playli
     desk.select_regions(ardour, "solo", 24001, 60000, 96003, 140000)
 
     desk.press(ardour, "alt+o")
-    desk.emptied(service.inbox)
+    desk.ended(ardour, service.inbox)
 
     solo, stem, rest = desk.tracks(ardour)
     assert (stem.name, rest.name) == ("drums - solo", "rest - solo")
@@ -162,8 +163,8 @@ def test_ardour_plays_on_meanwhile_and_cancel_stops_the_job_and_leaves_the_sessi
     assert desk.states(service.inbox) == ["running"]
     desk.answer(ardour, "alt+c", title=WORKING)
 
-    service.server.wait_for("cancelled")
-    desk.emptied(service.inbox)
+    service.server.wait_for("cancelled", PATIENCE)
+    desk.ended(ardour, service.inbox)
     assert desk.tracks(ardour) == before
 
 
@@ -185,13 +186,13 @@ def test_without_a_server_the_way_out_is_told_and_the_script_starts_one(
     desk.keep_picture(ardour, "ardour-no-server.png")
     ardour.keys(question, "alt+n")
     ardour.gone_id(question)
-    desk.emptied(home.inbox)
+    desk.ended(ardour, home.inbox)
     assert len(desk.tracks(ardour)) == 1
 
     desk.press(ardour, "alt+o")
     desk.answer(ardour, "alt+y", title=QUESTION)
     until(lambda: "ready" in (home.inbox / ".server.log").read_text(), "the server's log")
-    desk.emptied(home.inbox)
+    desk.ended(ardour, home.inbox)
     assert [track.name for track in desk.tracks(ardour)] == ["mix", "drums - mix", "rest - mix"]
 
 
@@ -201,6 +202,7 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(
     desk.remember(home, service.inbox, prompts="")
     ardour.act(SCRIPT)
     desk.answer(ardour, "Return", title=NOTE)  # nothing is selected
+    desk.ended(ardour, service.inbox)
 
     desk.write_song(tmp_path / "mix.wav", 2.0)
     desk.bring_in(ardour, tmp_path / "mix.wav")
@@ -212,9 +214,10 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(
     ardour.keys(dialog, "alt+o")
     ardour.gone_id(dialog)
     desk.answer(ardour, "Return", title=NOTE)  # the server refuses so short a sound
+    desk.ended(ardour, service.inbox)
     desk.select_range(ardour, "mix", 480000, 528000)
     desk.press(ardour, "alt+o")  # silence
     desk.answer(ardour, "Return", title=NOTE)
 
-    desk.emptied(service.inbox)
+    desk.ended(ardour, service.inbox)
     assert desk.tracks(ardour) == before

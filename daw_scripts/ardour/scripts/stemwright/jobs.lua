@@ -12,7 +12,7 @@ local wav = need("wav")
 local jobs = {}
 
 local ABSENT = 3.0 -- seconds without a sign after which there is no server
-local STARTING = 60.0 -- seconds that one may take that was just started
+local STARTING = 120.0 -- seconds that one may take that was just started
 local GOODBYE = 5.0 -- seconds to hear that a job is cancelled
 local LOOK = 40000 -- microseconds between two looks; Ardour's windows live on in between
 
@@ -100,7 +100,7 @@ end
 local function is_hopeless(until_when, folder)
   local told = server.last_words(folder)
   if not told and now() < until_when then return false end
-  dialog.say("The server did not start.\n\n" .. (told or "It said nothing within a minute; see " .. folder .. "/" .. server.LOG),
+  dialog.say("The server did not start.\n\n" .. (told or "It said nothing within two minutes; see " .. folder .. "/" .. server.LOG),
     LuaDialog.MessageType.Error)
   return true
 end
