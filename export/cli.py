@@ -65,10 +65,10 @@ def plan_flags(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--builder",
-        choices=("tensorrt_rtx", "tensorrt"),
+        choices=("tensorrt_rtx", "tensorrt", "torch_tensorrt"),
         default="tensorrt_rtx",
-        help="tensorrt_rtx for GeForce and RTX, tensorrt for any card (default: tensorrt_rtx), "
-        "e.g. --builder tensorrt",
+        help="tensorrt_rtx for GeForce and RTX, tensorrt for any card, torch_tensorrt by way of torch "
+        "(default: tensorrt_rtx), e.g. --builder tensorrt",
     )
     command.add_argument(
         "--largest-batch", type=int, default=16, metavar="N", help="default: 16, e.g. --largest-batch 32"

@@ -1,11 +1,13 @@
 """ONNX graph → TensorRT plan, by either Python API: `tensorrt` for any card, `tensorrt_rtx` for GeForce, RTX.
 
-TensorRT-RTX builds with no card at hand and for several at once; TensorRT builds for the card it runs on.
+TensorRT-RTX builds with no card at hand and for several at once; TensorRT builds for the card it runs on, and
+so does `torch_tensorrt`, the second way to a TensorRT plan (`torch_plan`).
 """
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from stemwright.engine import modelfolder
 from stemwright.engine.errors import BadInput, DeviceLost, ModelDamaged
 from stemwright.engine.runtimes import cuda, plans, tensorrt
 from stemwright.engine.runtimes.choice import wanted
-from stemwright.engine.runtimes.golden import NEAREST, nearness
+from stemwright.engine.runtimes.golden import NEAREST, check_golden, nearness
 from stemwright.engine.runtimes.ort import Graph
 from stemwright.export.narrow import SINGLES, checked, narrowed, rounded
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 PORTABLE = ("SM86", "SM89", "SM120")  # Ampere, Ada and Blackwell in one plan
 TURING = "SM75"
+TORCH = "torch_tensorrt"
 CASES = 4
 
 
@@ -50,35 +53,90 @@ class Ports:
     outputs: dict[str, list[int]]
 
 
-def build_plan(model: str | Path, target: Target, flavour: str, folder: Path | None = None) -> Path:
+def build_plan(model: str | Path, target: Target, builder: str, folder: Path | None = None) -> Path:
     """The plan of a model's denoiser, with its manifest, in the cache; → its path.
 
     raises  ModelDamaged if the target's precision moves the output too far, or the builder's names and axes
-            are not the graph's; nothing is left then
+            are not the graph's; PlanRefused if it can be run here and computes something else. Nothing is
+            left then
     """
-    api = tensorrt.open_api(flavour)
-    target = settled(target, flavour)
+    api = tensorrt.open_api(flavour_of(builder))
+    tools = torch_tools() if builder == TORCH else ()
+    target = settled(target, builder)
     where = modelfolder.find(model)
     manifest = modelfolder.verify(where)
     network = modelfolder.network_of(where, manifest)
     if network.graph is None or network.weights is None:
         raise BadInput(f"{where}: has no graph to build from. Make one: stemwright export graph")
-    singles = (
-        () if TURING in target.cards or target.precision == "fp32" else SINGLES[manifest.denoiser["kind"]]
-    )
-    now: dict[str, Any] = wanted(network, flavour, api.__version__)
+    is_mixed = TURING not in target.cards and target.precision != "fp32"
+    singles = SINGLES[manifest.denoiser["kind"]] if is_mixed else ()
+    now: dict[str, Any] = wanted(network, builder, api.__version__, next(iter(cuda.cards()), None))
     recipe = plans.Recipe(
-        **now, precision=target.precision, singles=singles, profile=target.batch, cards=target.cards
+        **now,
+        precision=target.precision,
+        singles=singles,
+        profile=target.batch,
+        cards=target.cards,
+        tools=tools,
     )
+    begin = time.monotonic()
     with TemporaryDirectory(prefix="stemwright-plan-") as place:
         graph = prepared(network.graph, network.weights, Path(place), target.precision, singles)
         nearness = near_enough(network.graph, network.weights, Path(place), recipe)
-        content, ports = build(graph, target, api)
-    about = {"inputs": ports.inputs, "outputs": ports.outputs, "cosine": nearness}
+        if builder == TORCH:
+            content, ports = by_torch(where, recipe, ports_of(read(network.graph)))
+        else:
+            content, ports = build(graph, target, api)
+    about = {
+        "inputs": ports.inputs,
+        "outputs": ports.outputs,
+        "cosine": nearness,
+        "seconds": round(time.monotonic() - begin, 1),
+        "proved": proved(plans.Plan(recipe, content, {}), ports, network.graph, api),
+    }
     return plans.store(folder or plans.plans_folder(), recipe, content, about)
 
 
-def settled(target: Target, flavour: str) -> Target:
+def flavour_of(builder: str) -> str:
+    """The API that runs a builder's plans."""
+    return next(name for name, flavour in tensorrt.FLAVOURS.items() if builder in flavour.builders)
+
+
+def torch_tools() -> tuple[str, ...]:
+    from stemwright.export import torch_plan
+
+    return torch_plan.tools(torch_plan.open_api())
+
+
+def by_torch(model: Path, recipe: plans.Recipe, ports: Ports) -> tuple[bytes, Ports]:
+    """torch-tensorrt's plan of the same network, from its weights; it numbers its outputs."""
+    from stemwright.export import networks, torch_plan
+
+    network, spec = networks.folders_denoiser(model)
+    content = torch_plan.build(
+        network.cuda(), spec, recipe.profile, recipe.precision, recipe.singles, torch_plan.open_api()
+    )
+    return content, Ports(ports.inputs, {f"output{n}": axes for n, axes in enumerate(ports.outputs.values())})
+
+
+def proved(plan: plans.Plan, ports: Ports, graph: Path, api: Any) -> bool:
+    """Whether it was run on a card that is here; PlanRefused where it computes something else than the graph.
+
+    The bytes are loaded again as a job would load them.
+    """
+    card = next((card for card in cuda.cards() if card.capability in plan.recipe.cards), None)
+    if card is None:
+        return False
+    loaded = tensorrt.PlanGraph(plan, api, cuda.Memory(card.number))
+    if (set(loaded.inputs), set(loaded.outputs)) != (set(ports.inputs), set(ports.outputs)):
+        raise ModelDamaged(
+            f"{loaded.name}: takes {loaded.inputs} and gives {loaded.outputs}. Export it again."
+        )
+    check_golden(loaded, Graph(graph), ports.inputs)
+    return True
+
+
+def settled(target: Target, builder: str) -> Target:
     """The target with its cards named; what no builder can do is refused here."""
     checked(target.precision)
     cards = target.cards
@@ -92,7 +150,7 @@ def settled(target: Target, flavour: str) -> Target:
     least, usual, most = target.batch
     if not 1 <= least <= usual <= most:
         raise BadInput(f"batches of at least {least}, usually {usual}, at most {most} do not fit each other.")
-    if flavour == "tensorrt" and cards != tuple(card.capability for card in cuda.cards()[:1]):
+    if builder != "tensorrt_rtx" and cards != tuple(card.capability for card in cuda.cards()[:1]):
         raise BadInput(
             f"TensorRT builds for the card that is here alone, not for {', '.join(cards)}. "
             "Choose --cards this, or --builder tensorrt_rtx."
@@ -169,6 +227,9 @@ def configured(builder: Any, inputs: Mapping[str, Sequence[int]], target: Target
     """One profile for the free axis, the cards, and single precision that is really single."""
     config = builder.create_builder_config()
     config.clear_flag(api.BuilderFlag.TF32)
+    own_memory = getattr(api.BuilderFlag, "REQUIRE_USER_ALLOCATION", None)
+    if own_memory is not None:  # TensorRT-RTX: without it a sampling cannot be captured as a CUDA graph
+        config.set_flag(own_memory)
     if hasattr(config, "set_compute_capability"):
         config.num_compute_capabilities = len(target.cards)
         for place, card in enumerate(target.cards):

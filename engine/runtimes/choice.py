@@ -7,10 +7,11 @@ refused with the command that would bring it. What takes the processor's place i
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from stemwright.engine.contracts import Denoiser
 from stemwright.engine.errors import BadJob, DeviceLost, MissingExtra, ModelDamaged, PlanRefused
-from stemwright.engine.runtimes import cuda, ort, plans, tensorrt
+from stemwright.engine.runtimes import cuda, ort, plans, plugin, rebuild, tensorrt
 from stemwright.engine.runtimes.eager import EagerDenoiser, best_device
 from stemwright.engine.runtimes.golden import check_golden
 from stemwright.engine.runtimes.graphs import GraphDenoiser, Rescued, Runtime
@@ -95,49 +96,86 @@ def rescued(network: Network, device: str, why: str, graph: Runtime) -> Opened:
 
 
 def by_plan(network: Network) -> Runtime:
-    """The plan in the cache that fits model, builder and card, and computes what the graph does."""
-    assert network.graph is not None
+    """The plan in the cache that fits model, builder and card, and computes what the graph does.
+
+    One that has gone out of date is built again, in a process of its own.
+    """
     card = cuda.cards()[0]
     refusals: list[Exception] = []
     for flavour, api in tensorrt.installed().items():
-        try:
-            plan = plans.find(
-                plans.plans_folder(), wanted(network, flavour, api.__version__), card.capability
-            )
-            graph = tensorrt.PlanGraph(plan, api, cuda.Memory(card.number))
-            check_golden(graph, ort.Graph(network.graph, network.threads), plan.about["inputs"])
-            return graph
-        except PlanRefused as error:
-            refusals.append(error)
+        for builder in tensorrt.FLAVOURS[flavour].builders:
+            try:
+                return opened_plan(network, api, wanted(network, builder, api.__version__, card), card)
+            except PlanRefused as error:
+                refusals.append(error)
     if refusals:
         raise refusals[0]
     raise MissingExtra(f"plans need: {tensorrt.FLAVOURS['tensorrt_rtx'].install}")
 
 
-def wanted(network: Network, flavour: str, version: str) -> dict[str, object]:
-    """What must be the same in a plan's recipe as it is now."""
+def opened_plan(network: Network, api: Any, now: dict[str, object], card: cuda.Card) -> Runtime:
+    """The plan, held against its manifest before it is opened and against the graph after."""
+    folder = plans.plans_folder()
+    try:
+        plan = plans.find(folder, now, card.capability)
+    except PlanRefused as refusal:
+        plans.check_folder(folder)
+        recipe = plans.earlier(folder, now, card.capability)
+        if recipe is None:
+            raise
+        rebuild.run(recipe, refusal)
+        plan = plans.find(folder, now, card.capability)
+    assert network.graph is not None
+    graph = tensorrt.PlanGraph(plan, api, cuda.Memory(card.number))
+    check_golden(graph, ort.Graph(network.graph, network.threads), plan.about["inputs"])
+    return graph
+
+
+def wanted(network: Network, builder: str, version: str, card: cuda.Card | None) -> dict[str, object]:
+    """What must be the same in a plan's recipe as it is now. TensorRT's own plans are tuned to one card."""
     graph, weights = network.hashes
     return {
         "model": str(network.model.resolve()),
         "part": "denoiser",
-        "builder": flavour,
+        "builder": builder,
         "weights": weights,
         "graph": graph,
         "version": version,
         "system": plans.this_system(),
         "export": plans.EXPORT,
+        "device": "" if builder == "tensorrt_rtx" or card is None else card.description,
     }
+
+
+def by_tensorrt(network: Network) -> Runtime:
+    """A plan of our own, else TensorRT-RTX inside ONNX Runtime where that is plugged in."""
+    try:
+        return by_plan(network)
+    except (PlanRefused, MissingExtra) as error:
+        if not plugin.is_installed():
+            raise
+        try:
+            return by_onnxruntime(network, ort.RTX)
+        except (PlanRefused, MissingExtra, DeviceLost) as other:
+            raise type(error)(f"{error} ONNX Runtime's plug-in does not serve instead: {other}") from error
 
 
 def by_cuda(network: Network) -> Runtime:
     """ONNX Runtime's CUDA provider."""
-    assert network.graph is not None
     if not ort.has_cuda():
         raise MissingExtra(f"ONNX Runtime is without CUDA here. {ort.CUDA_INSTALL}")
+    return by_onnxruntime(network, "cuda")
+
+
+def by_onnxruntime(network: Network, device: str) -> Runtime:
+    """The graph on a card, held against itself on the processor."""
+    assert network.graph is not None
     try:
-        return ort.Graph(network.graph, network.threads, "cuda")
+        graph = ort.Graph(network.graph, network.threads, device)
     except ModelDamaged as error:  # it loads on the processor, or that says so
         raise DeviceLost(f"{error}") from error
+    check_golden(graph, ort.Graph(network.graph, network.threads), graph.ports)
+    return graph
 
 
-WAYS: dict[str, Callable[[Network], Runtime]] = {"tensorrt": by_plan, "cuda": by_cuda}
+WAYS: dict[str, Callable[[Network], Runtime]] = {"tensorrt": by_tensorrt, "cuda": by_cuda}

@@ -32,6 +32,11 @@ class Card:
     memory: int
     multiprocessors: int
 
+    @property
+    def description(self) -> str:
+        """What a plan that is tuned to one kind of card is tuned to."""
+        return f"{self.name}, {self.multiprocessors} multiprocessors"
+
 
 @cache
 def driver() -> Any:

@@ -47,6 +47,6 @@ def check_golden(graph: Runtime, reference: Runtime, ports: Mapping[str, Sequenc
     if not found >= NEAREST:
         raise PlanRefused(
             f"{graph.name}: what it computes has a cosine of {found:.4f} with the model's own output, "
-            f"less than {NEAREST}. Update the driver, or build it with another precision: "
-            "stemwright export plan --precision fp32"
+            f"less than {NEAREST}. Update the driver, use --device cpu, or build a plan with another "
+            "precision: stemwright export plan --precision fp32"
         )

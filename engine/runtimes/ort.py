@@ -1,14 +1,17 @@
-"""Graphs on ONNX Runtime: on the CPU in the default install, by CUDA where onnxruntime-gpu is."""
+"""Graphs on ONNX Runtime: on the CPU in the default install; on a card by onnxruntime-gpu or a plug-in."""
 
 import os
 from pathlib import Path
 
 from stemwright.engine.contracts import Array
 from stemwright.engine.errors import DeviceLost, ModelDamaged, ModelError, ModelTooNew
+from stemwright.engine.runtimes import plugin
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+RTX = "rtx"  # a device: TensorRT-RTX as a plug-in
 CUDA_INSTALL = "Install it: pip uninstall onnxruntime; pip install 'onnxruntime-gpu[cuda,cudnn]'"
 NO_WEIGHTS = ("External data path", "external data", "out of bounds", "External initializer")
+NO_MEMORY = ("out of memory", "failed to allocate memory", "available memory", "cudaerrormemoryallocation")
 TOO_NEW = ("is under development and support", "Unsupported model IR version", "is not a registered function")
 
 
@@ -22,7 +25,8 @@ class Graph:
 
     path     the graph's file, or its bytes where it brings all its weights
     threads  at work within one run; the same graph and arrays give the same bytes with any number of them
-    device   "cpu", or "cuda" where the library is onnxruntime-gpu
+    device   "cpu"; "cuda" where the library is onnxruntime-gpu; "rtx" where TensorRT-RTX is plugged in
+    ports    of each input its axes, −1 where one is free
     """
 
     def __init__(self, path: Path | bytes, threads: int = 1, device: str = "cpu") -> None:
@@ -31,9 +35,15 @@ class Graph:
         self.name = path.name if isinstance(path, Path) else "graph"
         self._device = device
         source = os.fspath(path) if isinstance(path, Path) else path
-        provider = PROVIDERS[device]
+        options = _options(threads)
+        if device == RTX:
+            provider, named = plugin.provider(), {}
+            options.add_provider_for_devices(plugin.devices(), {})
+        else:
+            provider = PROVIDERS[device]
+            named = {"providers": [provider]}
         try:
-            self._session = onnxruntime.InferenceSession(source, _options(threads), providers=[provider])
+            self._session = onnxruntime.InferenceSession(source, options, **named)
         except Exception as error:  # the library raises a dozen kinds, all of them its own
             raise _refused(self.name, error, onnxruntime.__version__) from error
         if self._session.get_providers()[0] != provider:
@@ -43,6 +53,10 @@ class Graph:
             )
         self.inputs = tuple(entry.name for entry in self._session.get_inputs())
         self.outputs = tuple(entry.name for entry in self._session.get_outputs())
+        self.ports = {
+            entry.name: tuple(size if isinstance(size, int) else -1 for size in entry.shape)
+            for entry in self._session.get_inputs()
+        }
 
     def run(self, **arrays: Array) -> tuple[Array, ...]:
         """Named inputs → every output, in the order of `outputs`."""
@@ -50,7 +64,7 @@ class Graph:
             return tuple(self._session.run(None, arrays))
         except Exception as error:
             if self._device != "cpu" and not _is_ours(error):
-                raise DeviceLost(f"{self.name}: the graphics card failed ({_first_line(error)})") from error
+                raise DeviceLost(f"{self.name}: {_trouble(error)}") from error
             shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
             raise ModelDamaged(
                 f"{self.name}: does not run on {shapes} ({_first_line(error)}). Does it belong to this model?"
@@ -86,6 +100,13 @@ def _refused(name: str, error: Exception, version: str) -> ModelError:
 def _is_ours(error: Exception) -> bool:
     """Whether the arrays were wrong, not the card."""
     return "INVALID_ARGUMENT" in str(error)
+
+
+def _trouble(error: Exception) -> str:
+    """What a card failed with."""
+    if any(words in str(error).lower() for words in NO_MEMORY):
+        return "the graphics card is out of memory. Close what else uses it, or --device cpu."
+    return f"the graphics card failed ({_first_line(error)})"
 
 
 def _options(threads: int) -> "onnxruntime.SessionOptions":  # type: ignore[name-defined] # noqa: F821

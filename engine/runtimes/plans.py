@@ -24,7 +24,7 @@ from stemwright.engine.errors import BadOutput, PlanRefused
 from stemwright.engine.partfile import put_lasting
 from stemwright.engine.places import own_folder
 
-EXPORT = 1  # raised whenever graphs are narrowed or plans are built in another way
+EXPORT = 2  # raised whenever graphs are narrowed or plans are built in another way
 BUILD = "Build it: stemwright export plan"
 MOST_ABOUT = 1 << 20  # bytes of a plan's manifest
 
@@ -38,10 +38,12 @@ class Recipe:
     weights    sha256 of the weights, graph: of the ONNX graph
     precision  of its products, and singles: the weights whose products stay single
     profile    batches: least, usual, most
-    builder    module, and version: of TensorRT, in full
+    builder    "tensorrt_rtx", "tensorrt" or "torch_tensorrt", and version: of TensorRT, in full
     cards      compute capabilities, e.g. ("SM86", "SM89")
     system     e.g. "linux-x86_64"
     export     EXPORT
+    device     the one card it was tuned on, e.g. "H200, 132 multiprocessors"; "": any of `cards`
+    tools      what else took part in building it, with versions
     """
 
     model: str
@@ -56,6 +58,8 @@ class Recipe:
     cards: tuple[str, ...]
     system: str
     export: int = EXPORT
+    device: str = ""
+    tools: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -188,7 +192,7 @@ def check_fit(plan: Plan, wanted: Mapping[str, object], card: str) -> None:
         )
     for field, now in wanted.items():
         if made[field] != now:
-            before, after = (str(value)[:24] for value in (made[field], now))
+            before, after = (str(value)[:40] for value in (made[field], now))
             raise PlanRefused(f"{name}: its {field} was {before}, and is {after} now. {BUILD}")
 
 
@@ -199,7 +203,7 @@ def find(folder: Path, wanted: Mapping[str, object], card: str) -> Plan:
     for path in sorted(folder.glob("*.plan")):
         try:
             plan = fetch(path)
-            if plan.recipe.model != wanted["model"] or plan.recipe.part != wanted["part"]:
+            if any(getattr(plan.recipe, field) != wanted[field] for field in ("model", "part", "builder")):
                 continue
             check_fit(plan, wanted, card)
             return plan
@@ -208,3 +212,20 @@ def find(folder: Path, wanted: Mapping[str, object], card: str) -> Plan:
     if refusals:
         raise refusals[0]
     raise PlanRefused(f"{folder}: no plan of this model is there. {BUILD}")
+
+
+def earlier(folder: Path, wanted: Mapping[str, object], card: str) -> Recipe | None:
+    """The recipe of a plan of this model and builder, for this card, that may have gone out of date.
+
+    Only what it says of itself is read: enough to build it again in the same way.
+    """
+    for path in sorted(folder.glob("*.json")):
+        try:
+            recipe: Recipe = _about(path)["made_by"]
+        except PlanRefused:
+            continue
+        if card in recipe.cards and all(
+            getattr(recipe, field) == wanted[field] for field in ("model", "part", "builder")
+        ):
+            return recipe
+    return None

@@ -26,11 +26,15 @@ LOOPS = 4  # shapes of samplings that are kept ready
 
 @dataclass(frozen=True)
 class Flavour:
-    """One of the two APIs: modules tried in turn, libraries imported before, and how it is installed."""
+    """One of the two APIs: modules tried in turn, libraries imported before, how it is installed.
+
+    builders  whose plans it runs
+    """
 
     modules: tuple[str, ...]
     libraries: str
     install: str
+    builders: tuple[str, ...]
 
 
 FLAVOURS = {
@@ -38,9 +42,13 @@ FLAVOURS = {
         ("tensorrt_rtx", "tensorrt_rtx_bindings"),
         "tensorrt_rtx_libs",
         "pip install 'stemwright[tensorrt-rtx]'",
+        ("tensorrt_rtx",),
     ),
     "tensorrt": Flavour(
-        ("tensorrt", "tensorrt_bindings"), "tensorrt_libs", "pip install 'stemwright[tensorrt]'"
+        ("tensorrt", "tensorrt_bindings"),
+        "tensorrt_libs",
+        "pip install 'stemwright[tensorrt]'",
+        ("tensorrt", "torch_tensorrt"),
     ),
 }
 

@@ -2,7 +2,9 @@
 
 import ctypes
 import json
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +22,7 @@ from tests.engine.tiny_graph import denoiser, graph
 
 LATENTS = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32)
 LEVELS, CONDITIONS = np.ones((2, 3), np.float32), np.zeros((2, 3, 7), np.float32)
+PORTS = {"latents": [-1, 3, 4, 5], "levels": [-1, 3], "conditions": [-1, 3, 7]}
 CARD = cuda.Card(0, "GeForce RTX 4090", "SM89", 24 << 30, 128)
 
 
@@ -94,15 +97,62 @@ def test_a_plan_of_other_weights_is_refused_by_name_and_left_aside_by_auto(
 ) -> None:
     api = SimpleNamespace(__version__="1.7.1")
     monkeypatch.setattr(tensorrt, "installed", lambda: {"tensorrt_rtx": api})
-    now: dict[str, Any] = choice.wanted(network, "tensorrt_rtx", "1.7.1")
+    now: dict[str, Any] = choice.wanted(network, "tensorrt_rtx", "1.7.1", CARD)
     recipe = plans.Recipe(
         **{**now, "weights": "older"}, precision="fp16", singles=(), profile=(1, 2, 4), cards=("SM89",)
     )
     plans.store(plans.plans_folder(), recipe, b"plan", {})
-    with pytest.raises(PlanRefused, match="its weights was older, and is b now"):
+    with pytest.raises(PlanRefused, match=r"its weights was older, and is b now.*Building it again failed"):
         choice.open_denoiser(network, "tensorrt")
     opened = choice.open_denoiser(network, "auto")
     assert opened.device == "cpu" and "its weights was older" in opened.why
+
+
+@pytest.mark.usefixtures("card")
+@pytest.mark.parametrize("damage", ["other weights", "a flipped byte", "another version"])
+def test_a_plan_that_went_out_of_date_is_built_again_as_it_was(
+    network: choice.Network, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    api = with_plan(network, monkeypatch)
+    path = next(plans.plans_folder().glob("*.plan"))
+    right = plans.fetch(path).recipe
+    if damage == "a flipped byte":
+        path.write_bytes(b"plam")
+    else:
+        older = {"weights": "older"} if damage == "other weights" else {"version": "1.6.0"}
+        plans.store(plans.plans_folder(), replace(right, **older), b"older", {})
+    asked: list[list[str]] = []
+
+    def built(command: list[str], **how: Any) -> Any:
+        asked.append(command)
+        plans.store(plans.plans_folder(), right, b"newer", {"inputs": PORTS})
+        return SimpleNamespace(returncode=0, stderr="")
+
+    monkeypatch.setattr(subprocess, "run", built)
+    assert choice.open_denoiser(network, "auto").device == "tensorrt" and api.taken == [b"newer"]
+    (command,) = asked
+    assert command[3:6] == ["export", "plan", str(network.model.resolve())]
+    assert command[6:] == [
+        *("--builder", "tensorrt_rtx", "--cards", "SM89", "--precision", "fp16", "--largest-batch", "4")
+    ]
+
+
+@pytest.mark.usefixtures("card")
+def test_no_plan_is_built_unasked_nor_in_a_folder_open_to_others(
+    network: choice.Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def built(command: list[str], **how: Any) -> Any:
+        raise AssertionError("nothing is to be built")
+
+    with_plan(network, monkeypatch)
+    monkeypatch.setattr(subprocess, "run", built)
+    monkeypatch.setattr(cuda, "cards", lambda: (cuda.Card(0, "another", "SM120", 1 << 30, 1),))
+    with pytest.raises(PlanRefused, match="for SM89; this card is SM120"):
+        choice.open_denoiser(network, "tensorrt")
+    monkeypatch.setattr(cuda, "cards", lambda: (CARD,))
+    plans.plans_folder().chmod(0o777)
+    with pytest.raises(PlanRefused, match="open to others"):
+        choice.open_denoiser(network, "tensorrt")
 
 
 def with_plan(network: choice.Network, monkeypatch: pytest.MonkeyPatch, **fault: bool) -> FakeApi:
@@ -111,10 +161,9 @@ def with_plan(network: choice.Network, monkeypatch: pytest.MonkeyPatch, **fault:
     api = FakeApi(memory, names=("latents", "levels", "conditions", "velocity"), **fault)
     monkeypatch.setattr(tensorrt, "installed", lambda: {"tensorrt_rtx": api})
     monkeypatch.setattr(cuda, "Memory", lambda number: memory)
-    now: dict[str, Any] = choice.wanted(network, "tensorrt_rtx", api.__version__)
+    now: dict[str, Any] = choice.wanted(network, "tensorrt_rtx", api.__version__, CARD)
     recipe = plans.Recipe(**now, precision="fp16", singles=(), profile=(1, 2, 4), cards=("SM89",))
-    ports = {"latents": [-1, 3, 4, 5], "levels": [-1, 3], "conditions": [-1, 3, 7]}
-    plans.store(plans.plans_folder(), recipe, b"plan", {"inputs": ports})
+    plans.store(plans.plans_folder(), recipe, b"plan", {"inputs": PORTS})
     return api
 
 

@@ -29,7 +29,7 @@ RECIPE = plans.Recipe(
     system=plans.this_system(),
 )
 CONTENT = b"a plan's bytes" * 100
-FIELDS = ("model", "part", "weights", "graph", "builder", "version", "system", "export")
+FIELDS = ("model", "part", "weights", "graph", "builder", "version", "system", "export", "device")
 NOW = {field: asdict(RECIPE)[field] for field in FIELDS}
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes and owners are POSIX")
@@ -101,7 +101,14 @@ def test_a_plan_that_was_touched_is_never_deserialised(
 
 @pytest.mark.parametrize(
     ("field", "now"),
-    [("weights", "c" * 64), ("graph", "c" * 64), ("version", "1.8.0"), ("export", 99), ("system", "plan9")],
+    [
+        ("weights", "c" * 64),
+        ("graph", "c" * 64),
+        ("version", "1.8.0"),
+        ("export", 99),
+        ("system", "plan9"),
+        ("device", "another card"),
+    ],
 )
 def test_a_plan_of_another_weight_version_or_system_is_never_deserialised(
     stored: Path, field: str, now: object

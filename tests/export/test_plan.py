@@ -127,7 +127,7 @@ def test_a_plan_of_the_default_denoiser_is_built_and_found_by_its_cards(
 
     folder = modelfolder.find("default")
     network = modelfolder.network_of(folder, modelfolder.read_manifest(folder))
-    now = choice.wanted(network, "tensorrt_rtx", RTX.__version__)
+    now = choice.wanted(network, "tensorrt_rtx", RTX.__version__, None)
     assert plans.find(path.parent, now, cards[-1]).content == path.read_bytes()
 
 
