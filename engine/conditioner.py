@@ -64,7 +64,7 @@ class TextConditioner:
         return unit(self._audio_session.run(None, {"latents": self._encode(waves)})[0])
 
     def _embed(self, prompts: list[str]) -> Array:
-        encoded = self._tokenizer.encode_batch([_encodable(prompt) for prompt in prompts])
+        encoded = self._tokenizer.encode_batch([encodable(prompt) for prompt in prompts])
         for prompt, line in zip(prompts, encoded, strict=True):
             self._refuse_unknown(prompt, line.tokens)
         feeds = {
@@ -88,7 +88,7 @@ class TextConditioner:
         try:
             return Tokenizer.from_file(str(self._tokenizer_path))
         except Exception as error:  # the library raises nothing narrower
-            raise _damaged(self._tokenizer_path) from error
+            raise damaged(self._tokenizer_path) from error
 
     @cached_property
     def _text_session(self) -> InferenceSession:
@@ -111,7 +111,7 @@ def open_graph(path: Path, threads: int) -> InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime raises nothing narrower
-        raise _damaged(path) from error
+        raise damaged(path) from error
 
 
 def unit(vectors: Any) -> Array:
@@ -126,7 +126,7 @@ def _says_something(token: str) -> bool:
     return not is_marker and any(letter.isalnum() for letter in token)
 
 
-def _encodable(prompt: str) -> str:
+def encodable(prompt: str) -> str:
     """The prompt with lone surrogates, which the tokenizer cannot take, as question marks."""
     return prompt.encode("utf-8", "replace").decode("utf-8")
 
@@ -135,6 +135,6 @@ def _short(prompt: str, most: int = 40) -> str:
     return prompt if len(prompt) <= most else prompt[: most - 1] + "…"
 
 
-def _damaged(path: Path) -> ModelDamaged:
+def damaged(path: Path) -> ModelDamaged:
     state = "cannot be read" if path.is_file() else "is missing"
     return ModelDamaged(f"the model's file {path.name} {state} ({path}); reinstall the model.")

@@ -47,7 +47,7 @@ class Embeddings(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         places = torch.arange(ids.shape[1], device=ids.device) + (PAD + 1)
-        kind = self.token_type_embeddings.weight[0]
+        kind = self.token_type_embeddings(torch.zeros_like(ids[:, :1]))
         out: Tensor = self.LayerNorm(self.word_embeddings(ids) + self.position_embeddings(places) + kind)
         return out
 
