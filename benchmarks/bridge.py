@@ -47,7 +47,7 @@ def main() -> int:
         with server(folder / "real", folder) as (process, port):
             calls: dict[str, Callable[[], Any]] = {
                 "overhead": lambda: overhead(port, songs[REGION], folder),
-                "accept": lambda: accept_times(port, songs),
+                "accept": lambda: accept_times(port, songs, folder / "flushed"),
                 "flood": lambda: flood(process, port, songs[SHORT]),
                 "crowd": lambda: crowd(port, songs[SHORT]),
             }
@@ -115,13 +115,17 @@ def overhead(port: int, path: Path, folder: Path, runs: int = 7) -> dict[str, li
     return {"engine": own[1:], "server": served[1:]}
 
 
-def accept_times(port: int, songs: dict[float, Path]) -> dict[str, Any]:
-    """Milliseconds from submit to accepted while a long job runs, and that job's progress events a second."""
-    line = Line(port)
+def accept_times(port: int, songs: dict[float, Path], beside: Path) -> dict[str, Any]:
+    """Milliseconds from submit to accepted while a long job runs, and that job's progress events a second.
+
+    flushes  milliseconds that the disk alone takes for what the journal writes, measured in turns
+    """
+    line, flushes = Line(port), Flushes(beside)
     line.submit("long", songs[LONG], "drums", priority="live")
     line.until(lambda message: isinstance(message, say.Progress))
     times, events, begin = [], 0, time.perf_counter()
     for number in range(PACED):
+        flushes.measure()
         sent = time.perf_counter()
         line.submit(f"paced-{number}", songs[SHORT], "bass")
         for message in line.until(lambda message: isinstance(message, say.Accepted)):
@@ -131,7 +135,7 @@ def accept_times(port: int, songs: dict[float, Path]) -> dict[str, Any]:
     rate = events / (time.perf_counter() - begin)
     line.send(say.Cancel("long"))
     line.close()
-    return {"milliseconds": times, "progress_a_second": rate}
+    return {"milliseconds": times, "flushes": flushes.milliseconds, "progress_a_second": rate}
 
 
 def flood(process: int, port: int, path: Path) -> dict[str, float]:
@@ -223,6 +227,23 @@ def memory(process: int, port: int, path: Path, jobs: int = 10_000) -> dict[str,
     return found
 
 
+class Flushes:
+    """Three pages at a time, written over a file's own bytes and flushed, as a commit of the journal is."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb+", buffering=0)
+        self._file.write(bytes(1 << 20))
+        os.fsync(self._file.fileno())
+        self.milliseconds: list[float] = []
+
+    def measure(self) -> None:
+        begin = time.perf_counter()
+        self._file.seek((len(self.milliseconds) * 12288) % (1 << 19))
+        self._file.write(os.urandom(12288))
+        getattr(os, "fdatasync", os.fsync)(self._file.fileno())
+        self.milliseconds.append(1000 * (time.perf_counter() - begin))
+
+
 class Line:
     """A UDP socket that speaks the protocol, with nothing in between."""
 
@@ -280,11 +301,13 @@ def resident(process: int) -> float:
 
 def summary(found: dict[str, Any]) -> dict[str, float]:
     """The figures of the table."""
-    times = found["accept"]["milliseconds"]
+    times, flushes = found["accept"]["milliseconds"], found["accept"]["flushes"]
     own, served = median(found["overhead"]["engine"]), median(found["overhead"]["server"])
     return {
         "accept_p50": median(times),
         "accept_p99": quantiles(times, n=100)[98],
+        "flush_p50": median(flushes),
+        "flush_p99": quantiles(flushes, n=100)[98],
         "progress_a_second": found["accept"]["progress_a_second"],
         "overhead": served / own - 1,
         "status_a_cpu_second": found["flood"]["answered"] / found["flood"]["cpu"],

@@ -20,7 +20,7 @@ from stemwright.bridge.messages import (
     Captured,
 )
 from stemwright.bridge.request import ID, Request
-from stemwright.bridge.roots import resolve
+from stemwright.bridge.roots import Roots
 from stemwright.bridge.uploads import Uploads
 from stemwright.engine.audio import Audio
 from stemwright.engine.errors import StemwrightError
@@ -47,7 +47,7 @@ class Inputs:
     """Turns paths, uploads, captures and spans of the live input into files inside what may be read."""
 
     def __init__(self, roots: Sequence[Path], uploads: Uploads, captures: Path, live: Live | None) -> None:
-        self._roots, self._uploads, self._captures, self._live = list(roots), uploads, captures, live
+        self._roots, self._uploads, self._captures, self._live = Roots(roots), uploads, captures, live
         self.clock: Clock | None = None  # MIDI's, once there is one
         self._regions: OrderedDict[str, Region] = OrderedDict()
         self._lock = threading.Lock()
@@ -59,14 +59,14 @@ class Inputs:
                 UNKNOWN_MODEL,
                 f"no model {request.model!r:.70}; there are {', '.join(list_models()) or 'none'}",
             )
-        like = None if request.like is None else str(resolve(request.like, self._roots))
+        like = None if request.like is None else str(self._roots.resolve(request.like))
         path = self._path(request)
         plain = replace(request, upload=None, capture=None, last=None, bars=None)
         return replace(plain, like=like, path=None if path is None else str(path))
 
     def _path(self, request: Request) -> Path | None:
         if request.path is not None:
-            return resolve(request.path, self._roots)
+            return self._roots.resolve(request.path)
         if request.upload is not None:
             found = self._uploads.path(request.upload) if ID.fullmatch(request.upload) else None
             if found is None:

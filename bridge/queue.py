@@ -208,6 +208,7 @@ class Queue:
                 self._safely(errand)
         self._safely(self._give_out)
         self._safely(self._settle_up)
+        self._safely(self._journal.rest)
         self._safely(self._retention.tidy)
         return None not in errands
 

@@ -52,7 +52,7 @@ class Request:
 
     def to_json(self) -> dict[str, Any]:
         """Only what differs from the defaults."""
-        values = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
+        values = ((name, getattr(self, name), default) for name, default in DEFAULTS)
         return {name: value for name, value, default in values if value != default}
 
     @classmethod
@@ -69,6 +69,10 @@ class Request:
         pairs = [("prompt", prompt) for prompt in prompts]
         pairs += [(name, value) for name, value in rest.items() if value is not None]
         return make(job, task, pairs)
+
+
+DEFAULTS = tuple((field.name, field.default) for field in fields(Request))
+FLAGS = frozenset(field.name for field in fields(Request) if str(field.type) == "bool")
 
 
 def make(job: str, task: str, pairs: Iterable[tuple[str, Any]]) -> Request:
@@ -89,7 +93,6 @@ def make(job: str, task: str, pairs: Iterable[tuple[str, Any]]) -> Request:
 def _collected(pairs: Iterable[tuple[str, Any]]) -> tuple[list[str], dict[str, Any]]:
     prompts: list[str] = []
     values: dict[str, Any] = {}
-    flags = {field.name for field in fields(Request) if str(field.type) == "bool"}
     for name, given in pairs:
         value: Value = checked(name, given)
         if name == "prompt":
@@ -99,7 +102,7 @@ def _collected(pairs: Iterable[tuple[str, Any]]) -> tuple[list[str], dict[str, A
         elif name == "preset":
             raise BadMessage(BAD_ARGS, "a preset cannot name a preset")
         else:
-            values[name] = bool(value) if name in flags else value
+            values[name] = bool(value) if name in FLAGS else value
     return prompts, values
 
 

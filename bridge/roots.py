@@ -17,30 +17,58 @@ SUFFIXES = frozenset(
 )
 
 
-def resolve(path: str, roots: Sequence[Path], *, largest: int = LARGEST) -> Path:
-    """The real path of an audio file that lies inside one of `roots`; a relative one is looked for in each.
+class Roots:
+    """The folders that may be read. Any thread.
 
-    BadMessage: forbidden_path for whatever leads out (links, "..", network names, "~"), or to something that
-    is no plain audio file; not_found; too_large. Where a path that leads out ends is not told.
+    Where they really lie is looked up at first, and again before a path is refused: a folder may be mounted
+    or made later, and a look at each for every request would take most of a request's time.
     """
-    _refuse_words(path)
-    real_roots = [root.resolve() for root in roots]
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = tuple(folders)
+        self._real = self._looked_up()
+
+    def resolve(self, path: str, *, largest: int = LARGEST) -> Path:
+        """The real path of an audio file that lies inside a root; a relative one is looked for in each.
+
+        BadMessage: forbidden_path for whatever leads out (links, "..", network names, "~"), or to something
+        that is no plain audio file; not_found; too_large. Where a path that leads out ends is not told.
+        """
+        _refuse_words(path)
+        found = self._found(path)
+        if found.suffix.lower() not in SUFFIXES:
+            raise BadMessage(FORBIDDEN_PATH, f"{quoted(path):.300} is no audio file by its name: {_names()}")
+        _refuse_file(path, found, largest)
+        return found
+
+    def _found(self, path: str) -> Path:
+        """The first place of that name that is inside and there."""
+        inside = _inside(path, self._real)
+        if not any(map(os.path.lexists, inside)):
+            self._real = self._looked_up()
+            inside = _inside(path, self._real)
+        if not inside:
+            known = ", ".join(map(quoted, self._folders)) or "none"
+            raise BadMessage(
+                FORBIDDEN_PATH,
+                f"{quoted(path):.300} lies outside the folders this server may read; there are: {known}. "
+                "Add one with --root, or upload the file.",
+            )
+        found = next(filter(os.path.lexists, inside), None)
+        if found is None:
+            text = f"{quoted(path):.300}: no such file. Check the spelling and the folder."
+            raise BadMessage(NOT_FOUND, text)
+        return found
+
+    def _looked_up(self) -> list[Path]:
+        return [real for folder in self._folders if (real := _real(folder))]
+
+
+def _inside(path: str, roots: Sequence[Path]) -> list[Path]:
+    """The real paths that it may mean, of those inside a root, whether they exist or not."""
     given = Path(path)
-    places = [given] if given.is_absolute() else [root / given for root in real_roots]
-    inside = [real for place in places if (real := _real(place)) and _is_inside(real, real_roots)]
-    if not inside:
-        raise BadMessage(
-            FORBIDDEN_PATH,
-            f"{quoted(path):.300} lies outside the folders this server may read; there are: "
-            f"{', '.join(map(quoted, roots)) or 'none'}. Add one with --root, or upload the file.",
-        )
-    found = next((real for real in inside if os.path.lexists(real)), None)
-    if found is None:
-        raise BadMessage(NOT_FOUND, f"{quoted(path):.300}: no such file. Check the spelling and the folder.")
-    if found.suffix.lower() not in SUFFIXES:
-        raise BadMessage(FORBIDDEN_PATH, f"{quoted(path):.300} is no audio file by its name: {_names()}")
-    _refuse_file(path, found, largest)
-    return found
+    places = [given] if given.is_absolute() else [root / given for root in roots]
+    return [real for place in places if (real := _real(place)) and _is_inside(real, roots)]
 
 
 def _refuse_words(path: str) -> None:

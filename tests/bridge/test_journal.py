@@ -5,11 +5,21 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
 
 from stemwright.bridge.errors import BadSpool
-from stemwright.bridge.journal import CANCELLED, FINISHED, RUNNING, Entry, Journal, Row
+from stemwright.bridge.journal import (
+    CANCELLED,
+    FINISHED,
+    MOST_SAVED,
+    ROOM,
+    RUNNING,
+    Entry,
+    Journal,
+    Row,
+)
 from stemwright.bridge.messages import Result
 from stemwright.bridge.request import Request
 from tests.bridge.fakes_pool import request
@@ -66,6 +76,37 @@ def test_it_is_on_the_disk_when_save_returns(path: Path) -> None:
     other = sqlite3.connect(path)
     assert other.execute("SELECT job FROM jobs").fetchall() == [("job-1",)]
     other.close()
+    journal.close()
+
+
+def test_its_log_is_as_long_from_the_start_as_it_ever_gets(path: Path) -> None:
+    journal = Journal(path)
+    log_file = path.with_name("journal.sqlite-wal")
+    assert log_file.stat().st_size == ROOM
+    for number in range(2 * MOST_SAVED):
+        journal.save([entry(number)])
+        journal.rest()
+    assert log_file.stat().st_size == ROOM
+    journal.close()
+    assert not log_file.exists()
+
+
+def test_wherever_it_is_cut_off_what_was_saved_is_in_it(path: Path) -> None:
+    """Also where its log is written over, and behind the last transaction there are bytes of older ones."""
+    journal = Journal(path)
+    for number in range(1, 3 * MOST_SAVED):
+        journal.save([entry(number), entry(number - 1, FINISHED, float(number))])
+        journal.rest()
+        if number % 47 == 0:
+            aside = path.parent / f"after-{number}"
+            aside.mkdir()
+            for tail in ("", "-wal"):
+                copyfile(f"{path}{tail}", aside / f"journal.sqlite{tail}")
+            found = Journal(aside / "journal.sqlite")
+            assert found.problem == "" and found.next_number() == number + 1
+            assert [one.number for one in found.active()] == [number]
+            assert len(found.latest(2000)) == number
+            found.close()
     journal.close()
 
 

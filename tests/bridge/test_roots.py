@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stemwright.bridge.messages import FORBIDDEN_PATH, NOT_FOUND, TOO_LARGE, BadMessage
-from stemwright.bridge.roots import resolve
+from stemwright.bridge.roots import Roots
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX files")
 
@@ -23,8 +23,13 @@ def root(tmp_path: Path) -> Path:
 
 
 def refusal(path: str, *roots: Path, **options: int) -> tuple[str, str]:
+    return refused(Roots(roots), path, **options)
+
+
+def refused(roots: Roots, path: str, **options: int) -> tuple[str, str]:
+    """Code and text."""
     with pytest.raises(BadMessage) as caught:
-        resolve(path, roots, **options)
+        roots.resolve(path, **options)
     return caught.value.code, str(caught.value)
 
 
@@ -32,10 +37,10 @@ def test_a_file_inside_a_root_is_found_by_its_whole_and_by_its_relative_path(
     root: Path, tmp_path: Path
 ) -> None:
     song = root / "album" / "song.wav"
-    assert resolve(str(song), [root]) == song
-    assert resolve("album/song.wav", [tmp_path / "none", root]) == song
-    assert resolve(str(root / "album" / ".." / "album" / "song.wav"), [root]) == song
-    assert resolve("album/SONG.WAV" if sys.platform == "win32" else "album/song.wav", [root]) == song
+    assert Roots([root]).resolve(str(song)) == song
+    assert Roots([tmp_path / "none", root]).resolve("album/song.wav") == song
+    assert Roots([root]).resolve(str(root / "album" / ".." / "album" / "song.wav")) == song
+    assert Roots([root]).resolve("album/SONG.WAV" if sys.platform == "win32" else "album/song.wav") == song
 
 
 def test_what_leads_out_is_forbidden_whether_it_exists_or_not(root: Path) -> None:
@@ -57,7 +62,7 @@ def test_what_leads_out_is_forbidden_whether_it_exists_or_not(root: Path) -> Non
 @posix
 def test_links_may_lead_to_places_inside_and_not_out(root: Path) -> None:
     (root / "inner.wav").symlink_to(root / "album" / "song.wav")
-    assert resolve("inner.wav", [root]) == root / "album" / "song.wav"
+    assert Roots([root]).resolve("inner.wav") == root / "album" / "song.wav"
     (root / "file.wav").symlink_to(root.parent / "secret.wav")
     (root / "above").symlink_to(root.parent)
     (root / "circle.wav").symlink_to(root / "circle.wav")
@@ -68,8 +73,21 @@ def test_links_may_lead_to_places_inside_and_not_out(root: Path) -> None:
 @posix
 def test_a_root_may_itself_be_a_link(root: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(root)
-    assert resolve(str(tmp_path / "link" / "album" / "song.wav"), [tmp_path / "link"])
-    assert resolve(str(root / "album" / "song.wav"), [tmp_path / "link"])
+    assert Roots([tmp_path / "link"]).resolve(str(tmp_path / "link" / "album" / "song.wav"))
+    assert Roots([tmp_path / "link"]).resolve(str(root / "album" / "song.wav"))
+
+
+@posix
+def test_a_root_that_is_made_or_moved_later_is_found(root: Path, tmp_path: Path) -> None:
+    roots = Roots([tmp_path / "link"])
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    (tmp_path / "empty").mkdir()
+    assert refused(roots, "album/song.wav")[0] == NOT_FOUND
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to(root)
+    assert roots.resolve("album/song.wav") == root / "album" / "song.wav"
+    assert roots.resolve(str(tmp_path / "link" / "album" / "song.wav"))
+    assert refused(roots, str(tmp_path / "empty" / "song.wav"))[0] == FORBIDDEN_PATH
 
 
 @posix
@@ -101,8 +119,9 @@ def test_words_that_are_no_plain_path_are_not_even_looked_up(
     def never(*_: object, **__: object) -> Path:
         raise AssertionError("looked up")
 
+    roots = Roots([root])
     monkeypatch.setattr(Path, "resolve", never)
-    assert refusal(path, root)[0] == FORBIDDEN_PATH
+    assert refused(roots, path)[0] == FORBIDDEN_PATH
 
 
 def test_only_audio_by_its_name(root: Path) -> None:
@@ -124,7 +143,7 @@ def test_a_file_over_the_limit_is_too_large_and_the_limit_is_told(root: Path) ->
     code, text = refusal("long.wav", root)
     assert code == TOO_LARGE and str(3 << 30) in text and str(2 << 30) in text
     assert refusal("album/song.wav", root, largest=3)[0] == TOO_LARGE
-    assert resolve("album/song.wav", [root], largest=4)
+    assert Roots([root]).resolve("album/song.wav", largest=4)
 
 
 def test_without_roots_nothing_may_be_read(root: Path) -> None:
