@@ -71,6 +71,7 @@ def test_a_typed_prompt_puts_stem_and_rest_below_the_source_at_the_sample_and_th
     desk.bring_in(ardour, tmp_path / "below.wav", tmp_path / "mix.wav")
     ardour.step("Session:new_audio_track(1, 2, nil, 1, 'last', -1, ARDOUR.TrackMode.Normal, true)")
     desk.select_range(ardour, "mix", 72001, 168004)
+    ardour.step('Editor:access_action("Editor", "zoom-to-session")')  # for the picture
     original, rate = export(home, desk.save(ardour, "before", without="below"), tmp_path / "before.wav")
 
     ardour.act(SCRIPT)

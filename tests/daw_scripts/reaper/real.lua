@@ -72,8 +72,10 @@ for _, track in ipairs(project.tracks) do
   end
   tracks[#tracks + 1] = { name = track.name, colour = track.colour, items = items }
 end
+local steps = json.list()
+for _, point in ipairs(project.undo) do steps[#steps + 1] = point.description end
 io.write(json.encode({
-  tracks = tracks, undo = #project.undo, messages = json.list(host.messages), commands = json.list(host.commands),
+  tracks = tracks, undo = #project.undo, steps = steps, messages = json.list(host.messages), commands = json.list(host.commands),
   loose = project.loose, accessors = host.accessors, shown = json.list(fake.keys(host.shown)),
   presets = host.kept["Stemwright.presets"] or "",
 }), "\n")
