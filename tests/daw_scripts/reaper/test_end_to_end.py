@@ -158,6 +158,22 @@ def test_an_item_at_another_rate_with_offset_gives_variations_as_takes(session: 
     np.testing.assert_allclose(sums[0], sums[1], atol=2**-23)  # measured 5.6e-8: both are the item
 
 
+def test_a_mono_item_in_a_project_of_96_khz_comes_back_as_mono_at_96_khz(session: Session) -> None:
+    song = session.song(1.0, rate=96000).with_name("mono.wav")
+    wave = soundfile.read(session.media / "song.wav")[0][:, 0]
+    soundfile.write(song, wave, 96000, subtype="FLOAT")
+    seconds = len(wave) / 96000
+    item = {"path": str(song), "position": 2.0, "length": seconds, "is_selected": True}
+    track = {"name": "Mono", "channels": 2, "items": [item]}
+    made = session.run({"rate": 96000, "tracks": [track], "answers": [{"prompts": "bass"}]})
+    assert made["messages"] == []
+    for one in made["tracks"][1:]:
+        assert soundfile.info(one["items"][0]["takes"][0]["path"]).samplerate == 96000
+    stems = sounds(made, 1, 2)
+    assert [stem.shape for stem in stems] == [(len(wave), 1)] * 2
+    np.testing.assert_allclose(sum(stems)[:, 0], wave, atol=2**-23)  # measured 2.5e-8
+
+
 def test_the_server_says_what_is_wrong_in_its_own_words(session: Session) -> None:
     item = {"path": str(session.song(1.0)), "position": 0.0, "length": 1.0, "is_selected": True}
     made = session.run(
