@@ -21,7 +21,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = Path(__file__).parent / "clients"
 SONIC_PI = Path("/usr/lib/sonic-pi/app/server/ruby/bin/sonic-pi-server.rb")
-PATIENCE = 60.0  # seconds; what is waited for comes within a few, on a machine with nothing else to do
+PATIENCE = 180.0  # seconds; what is waited for comes within a few, on a machine with nothing else to do
 
 
 def needs(packages: str, *programs: str | Path) -> pytest.MarkDecorator:

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 
+PATIENCE = 300.0  # seconds; what is waited for comes within a few on a machine with nothing else to do
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCRIPTS = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(HERE))), "daw_scripts", "ableton")
 for folder in (HERE, SCRIPTS):
@@ -106,7 +107,7 @@ class Desk:
     def order(self, text):
         self.app.order(text)
 
-    def until(self, is_so, what, seconds=90.0):
+    def until(self, is_so, what, seconds=PATIENCE):
         end = time.monotonic() + seconds
         while not is_so():
             assert time.monotonic() < end, (
@@ -115,7 +116,7 @@ class Desk:
             self.tick()
             time.sleep(0.01)
 
-    def finish(self, seconds=90.0):
+    def finish(self, seconds=PATIENCE):
         """Until nothing is under way."""
         self.until(lambda: not self.app.tasks, "jobs do not end", seconds)
 

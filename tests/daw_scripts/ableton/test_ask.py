@@ -15,6 +15,7 @@ from tests.bridge.real import needs
 from tests.daw_scripts.ableton.puppet import Puppet
 
 ASK = Path(__file__).resolve().parents[3] / "daw_scripts" / "ableton" / "ask.py"
+PATIENCE = 300  # seconds
 Desks = Callable[..., Any]
 
 
@@ -31,8 +32,8 @@ def asking(port: int, *words: str) -> subprocess.Popen[str]:
 
 
 def ended(desk: Any, program: subprocess.Popen[str]) -> tuple[int, str]:
-    desk.until(lambda: program.poll() is not None, "ask.py does not end", 30)
-    told, wrong = program.communicate(timeout=10)
+    desk.until(lambda: program.poll() is not None, "ask.py does not end")
+    told, wrong = program.communicate(timeout=PATIENCE)
     assert wrong == ""
     return program.returncode, told
 
@@ -44,11 +45,11 @@ def test_it_prints_what_live_says_and_ends_with_the_job(
     soundfile.write(tmp_path / "a.wav", np.zeros((48000, 1)), 48000)
     desk.clip(tmp_path / "a.wav")
     program = asking(free_port, "extract", 'the "low" bass; 歌')
-    desk.until(lambda: bool(desk.app.tasks), "no job", 30)
+    desk.until(lambda: bool(desk.app.tasks), "no job")
     ((_, arguments),) = puppet.jobs()
     assert arguments[1:5] == ["prompt", 'the "low" bass', "prompt", "歌"]
     puppet.say("progress", arguments[0], 0.5, "sample", 1.0)
-    desk.until(lambda: any("50 %" in line for line in desk.shown), "no progress", 30)
+    desk.until(lambda: any("50 %" in line for line in desk.shown), "no progress")
     puppet.say("fail", "/stemwright/extract", "bad_job", "no such thing", arguments[0])
     code, told = ended(desk, program)
     assert code == 1 and told.splitlines()[-1] == 'the "low" bass; 歌: no such thing'
@@ -60,7 +61,7 @@ def test_it_prints_what_live_says_and_ends_with_the_job(
 
 def test_nobody_there_is_told_with_the_way_out(free_port: int) -> None:
     program = asking(free_port, "again")
-    _, wrong = program.communicate(timeout=30)
+    _, wrong = program.communicate(timeout=PATIENCE)
     assert program.returncode == 7 and "Stemwright chosen as a control surface" in wrong
 
 
@@ -99,7 +100,7 @@ window.root.mainloop()
     program = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
     )
-    desk.until(lambda: bool(desk.app.tasks), "no job", 30)
+    desk.until(lambda: bool(desk.app.tasks), "no job")
     ((_, arguments),) = puppet.jobs()
     assert arguments[1:7] == ["prompt", "slap bass", "rest", 0, "variations", 2]
     puppet.say("cancelled", arguments[0])

@@ -24,7 +24,7 @@ def wav(path, frames=48000, rate=48000):
 def main(folder):
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind(("127.0.0.1", 0))
-    server.settimeout(10)
+    server.settimeout(300)
     desk = desks.Desk(os.path.join(folder, "home"), server.getsockname()[1])
     from Stemwright import osc
 

@@ -6,7 +6,7 @@ run_file ENV.fetch("STEMWRIGHT_RB")
 sync :stemwright
 
 define :ended do |name|
-  200.times do
+  600.times do
     break if %w[finished failed cancelled].include?(stemwright_state(name))
     sleep 0.5
   end
@@ -25,7 +25,7 @@ stemwright :typo, "bass", path: song, promt: "drums"
 ended :typo
 
 stemwright :long, "bass", path: song, steps: 1000, variations: 16
-40.times { sleep 0.5 unless stemwright_state(:long) == "running" }
+240.times { sleep 0.5 unless stemwright_state(:long) == "running" }
 stemwright_cancel :long
 ended :long
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tests.bridge.real import ROOT
 
 HERE = Path(__file__).parent
+PATIENCE = 600.0  # seconds for a whole session; half a minute on a machine with nothing else to do
 SCRIPTS = ROOT / "daw_scripts" / "live_coding"
 RATE = 48000  # Hz, of JACK
 BAR = 2 * RATE  # frames: four beats at 120 a minute

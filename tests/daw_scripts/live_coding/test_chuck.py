@@ -3,7 +3,17 @@
 import numpy as np
 
 from tests.bridge.real import Child, free_ports, needs
-from tests.daw_scripts.live_coding.studio import BAR, HERE, SCRIPTS, Studio, mono, places, said, sound_of
+from tests.daw_scripts.live_coding.studio import (
+    BAR,
+    HERE,
+    PATIENCE,
+    SCRIPTS,
+    Studio,
+    mono,
+    places,
+    said,
+    sound_of,
+)
 
 
 @needs("chuck jackd2", "chuck", "jackd", "jack_lsp")
@@ -13,7 +23,7 @@ def test_chuck_asks_hears_cancels_and_plays_a_stem_on_the_bar(studio: Studio, so
     own = SCRIPTS / "chuck"
     scripts = [str(own / "StemwrightJob.ck"), str(own / "Stemwright.ck"), str(HERE / "chuck.ck")]
     with Child(["chuck", "--srate48000", *scripts], {**environment, **sound}) as client:
-        assert client.ended(120) == 0, client.told()
+        assert client.ended(PATIENCE) == 0, client.told()
     found = said(client.lines)
     assert found["song"] == [["finished", ""]], client.told()
     bass, rest = found["stems"][0]

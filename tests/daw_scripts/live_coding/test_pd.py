@@ -3,7 +3,7 @@
 import re
 
 from tests.bridge.real import Child, free_ports, needs
-from tests.daw_scripts.live_coding.studio import BAR, HERE, SCRIPTS, Studio, mono, places, sound_of
+from tests.daw_scripts.live_coding.studio import BAR, HERE, PATIENCE, SCRIPTS, Studio, mono, places, sound_of
 
 ABSTRACTION = SCRIPTS / "pd"
 HEADLESS = [
@@ -31,7 +31,7 @@ def test_pd_reads_a_stem_into_an_array_and_plays_it_on_the_bar(studio: Studio, s
     command += ["-open", str(HERE / "session.pd")]
     command += [word for send in sends for word in ("-send", send)]
     with Child(command, {**studio.environment(out, studio.song), **sound}) as client:
-        client.ended(120)
+        client.ended(PATIENCE)
     told = client.told()
     said = [line.removeprefix("said: ") for line in client.lines if line.startswith("said: ")]
     results = [line.split(" ", 2)[1:] for line in said if line.startswith("result ")]

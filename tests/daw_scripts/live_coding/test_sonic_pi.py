@@ -7,7 +7,17 @@ from contextlib import suppress
 import numpy as np
 
 from tests.bridge.real import SONIC_PI, SonicPi, free_ports, needs
-from tests.daw_scripts.live_coding.studio import BAR, HERE, SCRIPTS, Studio, mono, places, said, sound_of
+from tests.daw_scripts.live_coding.studio import (
+    BAR,
+    HERE,
+    PATIENCE,
+    SCRIPTS,
+    Studio,
+    mono,
+    places,
+    said,
+    sound_of,
+)
 
 
 def plain(log: list[str]) -> list[str]:
@@ -37,7 +47,7 @@ def test_sonic_pi_asks_hears_cancels_and_plays_a_stem_on_the_bar(
     environment = {**studio.environment(out, studio.song, **words), **sound}
     with SonicPi(out, ports, environment) as sonic_pi:
         sonic_pi.boot()
-        log = run_to(sonic_pi, (HERE / "sonic_pi.rb").read_text(), "said:\\tends", 120)
+        log = run_to(sonic_pi, (HERE / "sonic_pi.rb").read_text(), "said:\\tends", PATIENCE)
     found = said(plain(log))
     assert found["verse"] == [["finished"]], log
     bass, rest, is_first = found["stems"][0]

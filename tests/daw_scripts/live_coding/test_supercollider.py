@@ -11,6 +11,7 @@ from tests.daw_scripts.live_coding.studio import (
     BAR,
     HEADLESS,
     HERE,
+    PATIENCE,
     SCRIPTS,
     Studio,
     mono,
@@ -44,7 +45,7 @@ def files(studio: Studio, sound: dict[str, str]) -> dict[str, list[list[str]]]:
     """What one session with files and Buffers said."""
     out = studio.out("sc-files")
     with sclang("files.scd", settings(studio, sound, out, studio.song), out) as client:
-        assert client.ended(150) == 0, client.told()
+        assert client.ended(PATIENCE) == 0, client.told()
     found = said(client.lines)
     assert "ends" in found, client.told()
     assert not [line for line in client.lines if "ERROR" in line], client.told()
@@ -147,7 +148,7 @@ def test_the_last_bar_of_a_bus_comes_apart_and_its_stem_plays_in_phase(
 ) -> None:
     out = studio.out("sc-bars")
     with sclang("bars.scd", settings(studio, sound, out, studio.bar), out) as client:
-        assert client.ended(150) == 0, client.told()
+        assert client.ended(PATIENCE) == 0, client.told()
     found = said(client.lines)
     assert found["too early"][0][:2] == ["failed", "no_audio"]
     assert found["no input"][0][:2] == ["failed", "no_audio"] and "--input" in found["no input"][0][2]
@@ -172,7 +173,7 @@ def test_the_last_bar_of_the_servers_live_input_comes_apart_in_phase(
             port = server.wait_for(r"ready on \S+ port (\d+)")[1]
             (out / "port.part").write_text(port)
             os.replace(out / "port.part", out / "port")
-            assert client.ended(150) == 0, client.told()
+            assert client.ended(PATIENCE) == 0, client.told()
     found = said(client.lines)
     assert found["bars"] == [["finished", "", "", "2"]], client.told() + server.told()
     assert found["place"] == [["0.0", "4.0", "2.0"]]
@@ -189,7 +190,7 @@ def test_the_help_can_be_read_and_tells_of_methods_that_exist(
     environment = settings(studio, sound, out, studio.song)
     environment["STEMWRIGHT_HELP"] = str(QUARK / "HelpSource" / "Classes" / f"{name}.schelp")
     with sclang("help.scd", environment, out) as client:
-        assert client.ended(150) == 0, client.told()
+        assert client.ended(PATIENCE) == 0, client.told()
     found = said(client.lines)
     assert found["help"] == [["true"]], client.told()
     assert len(found["method"]) > 10

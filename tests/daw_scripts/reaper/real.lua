@@ -44,7 +44,7 @@ end
 
 for _, changes in ipairs(order.answers) do table.insert(host.answers, studio.answer(changes)) end
 host:run(order.script or "Stemwright")
-local limit = os.time() + (order.patience or 120)
+local limit = os.time() + (order.patience or 480)
 local is_clicked = false
 
 -- Press the button once something that begins so is shown.

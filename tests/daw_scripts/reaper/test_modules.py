@@ -24,7 +24,7 @@ needs_lua = pytest.mark.skipif(not LUAS, reason="needs lua5.4 or lua5.3; CONTRIB
 def lua(program: str, *words: str | Path, text: str = "") -> str:
     """What modules.lua prints for a command."""
     command = [program, str(HERE / "modules.lua"), str(SCRIPTS / "lib"), *map(str, words)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, input=text, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, input=text, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
