@@ -19,7 +19,7 @@ from stemwright.engine.contracts import Array, Codec, Conditioner, Denoiser
 from stemwright.engine.errors import BadOutput, ModelDamaged, ModelError, ModelMissing, ModelTooNew
 from stemwright.engine.manifest import FORMAT, NAME, Fields, Manifest, parse, read_manifest
 from stemwright.engine.places import own_folder
-from stemwright.engine.runtimes.choice import Network, Opened, open_denoiser
+from stemwright.engine.runtimes.choice import Network, open_denoiser
 from stemwright.engine.runtimes.eager import EagerDenoiser, best_device, open_network
 from stemwright.engine.runtimes.ort import Graph, cores
 from stemwright.engine.spectral import BANDS, PATCH, SpectralCodec
@@ -154,14 +154,18 @@ def write_manifest(folder: Path, content: dict[str, Any], names: Iterable[str]) 
 
 
 def open_model(
-    name_or_path: str | os.PathLike[str] = DEFAULT, *, threads: int | None = None, device: str = "auto"
+    name_or_path: str | os.PathLike[str] = DEFAULT,
+    *,
+    threads: int | None = None,
+    device: str = "auto",
+    profile: str = "best",
 ) -> Model:
     """Find, verify and open a model. `threads` None: one per core this process may use."""
     folder = find(name_or_path)
     manifest = verify(folder)
     threads = threads or cores()
     codec = _codec(folder, manifest)
-    opened = _denoiser(folder, manifest, threads, device)
+    opened = open_denoiser(network_of(folder, manifest, threads, device, profile), device)
     return Model(
         folder=folder,
         manifest=manifest,
@@ -241,11 +245,9 @@ def _voice(folder: Path, manifest: Manifest, codec: Codec, threads: int) -> Voic
     return Voice(Graph(listed(folder, manifest, name), threads), codec)
 
 
-def _denoiser(folder: Path, manifest: Manifest, threads: int, device: str) -> Opened:
-    return open_denoiser(network_of(folder, manifest, threads, device), device)
-
-
-def network_of(folder: Path, manifest: Manifest, threads: int = 1, device: str = "auto") -> Network:
+def network_of(
+    folder: Path, manifest: Manifest, threads: int = 1, device: str = "auto", profile: str = "best"
+) -> Network:
     """The denoiser's files, each of which must be among those that were verified."""
     fields = Fields(dict(manifest.denoiser), folder / NAME, "denoiser.")
     graph, weights = fields.take("graph", str, ""), fields.take("weights", str, "")
@@ -266,4 +268,5 @@ def network_of(folder: Path, manifest: Manifest, threads: int = 1, device: str =
         ),
         eager=eager,
         threads=threads,
+        profile=profile,
     )

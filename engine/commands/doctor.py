@@ -24,28 +24,37 @@ NAMES = {
 def run(flags: Namespace) -> int:
     """→ 0, or the exit code of what keeps the model from running."""
     found = look()
-    used, code = _used(flags.model, flags.device)
+    used, code = _used(flags.model, flags.device, flags.profile)
     steps = list(faster(found, used["device"]))
     if flags.json:
         put(json.dumps({**asdict(found), "folder": str(found.folder), "used": used, "faster": steps}))
         return code
     for name, value in [*_there(found), ("used", f"{used['device']}: {used['why']}")]:
         put(f"{name:13} {value}")
+    if used["profile"]:
+        put(f"{'profile':13} {used['profile']}")
     for remark in used["told"]:
         put(f"{'':13} {remark}")
     put(f"{'faster':13} {_advice(found, steps)}")
     return code
 
 
-def _used(model: str, device: str) -> tuple[dict[str, Any], int]:
+def _used(model: str, device: str, profile: str) -> tuple[dict[str, Any], int]:
     """What a job would run on, found by opening the denoiser."""
     try:
         folder = modelfolder.find(model)
         manifest = modelfolder.verify(folder)
-        opened = open_denoiser(modelfolder.network_of(folder, manifest, device=device), device)
+        opened = open_denoiser(
+            modelfolder.network_of(folder, manifest, device=device, profile=profile), device
+        )
     except StemwrightError as error:
-        return {"device": "none", "why": str(error), "told": []}, error.exit_code
-    return {"device": opened.device, "why": opened.why, "told": opened.told}, 0
+        return {"device": "none", "why": str(error), "told": [], "profile": ""}, error.exit_code
+    return {
+        "device": opened.device,
+        "why": opened.why,
+        "told": opened.told,
+        "profile": opened.profile,
+    }, 0
 
 
 def _there(found: Survey) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,7 @@ Several inputs: the run goes on after one that fails and ends with the code of t
 FORMATS = ("wav", "flac")
 SUBTYPES = ("float", "pcm24", "pcm16")
 SAMPLERS = ("ddim", "unipc", "ab2")
+PROFILES = ("best", "fast")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -310,6 +311,7 @@ def _machine(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--threads", type=count, metavar="N", help="CPU threads (default: one per core), e.g. --threads 1"
     )
+    _profile(group)
 
 
 def _device(group: "argparse._ArgumentGroup") -> None:
@@ -322,10 +324,21 @@ def _device(group: "argparse._ArgumentGroup") -> None:
     )
 
 
+def _profile(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--profile",
+        choices=PROFILES,
+        default="best",
+        help="how the processor computes: best in single precision, fast mostly in 8 bits in half the time "
+        "(default: best; docs/quality-and-time.md says what it costs), e.g. --profile fast",
+    )
+
+
 def _doctor(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what is looked at")
     _model(group)
     _device(group)
+    _profile(group)
     command.add_argument(
         "--json", action="store_true", help="print JSON (default: text for people), e.g. doctor --json"
     )

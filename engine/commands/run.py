@@ -20,7 +20,7 @@ from stemwright.engine.job import Progress
 def run(flags: Namespace, stop: Stop) -> int:
     """→ the exit code: that of the first failure, 0 without any."""
     asked = plan(flags)
-    engine = Engine.load(flags.model, threads=flags.threads, device=flags.device)
+    engine = Engine.load(flags.model, threads=flags.threads, device=flags.device, profile=flags.profile)
     make_folder(asked.folder)
     return Run(flags, asked, engine, Screen(is_json=flags.json), stop).all()
 

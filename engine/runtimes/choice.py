@@ -15,6 +15,7 @@ from stemwright.engine.runtimes import cuda, ort, plans, plugin, rebuild, tensor
 from stemwright.engine.runtimes.eager import EagerDenoiser, best_device
 from stemwright.engine.runtimes.golden import check_golden
 from stemwright.engine.runtimes.graphs import GraphDenoiser, Rescued, Runtime
+from stemwright.engine.runtimes.profiles import check_profile, computed
 
 GRAPH_DEVICES = ("auto", "cpu", "cuda", "tensorrt")
 NO_CARD = "no NVIDIA card, or no driver, is here"
@@ -27,6 +28,7 @@ class Network:
     graph, weights  paths; None where the model has no such file
     hashes          sha256 of both, as in the model's manifest
     eager           opens the network in torch
+    profile         how the processor computes it: "best" or "fast"
     """
 
     model: Path
@@ -35,26 +37,39 @@ class Network:
     hashes: tuple[str, str]
     eager: Callable[[], "EagerDenoiser"]
     threads: int = 1
+    profile: str = "best"
 
 
 @dataclass
 class Opened:
-    """A denoiser and where it runs: "cpu", "cuda", "tensorrt" or torch's device; why, and remarks so far."""
+    """A denoiser and where it runs: "cpu", "cuda", "tensorrt" or torch's device; why, and remarks so far.
+
+    profile  of the processor: "best" or "fast", and what that is; "" elsewhere
+    """
 
     denoiser: Denoiser
     device: str
     why: str
     told: list[str] = field(default_factory=list)
+    profile: str = ""
 
 
 def open_denoiser(network: Network, asked: str) -> Opened:
     """The denoiser on the device that was asked for."""
+    check_profile(network.profile)
+    opened = _opened(network, asked)
+    if network.profile == "fast" and opened.device != "cpu":
+        opened.told.append(f"the fast profile is the processor's; on {opened.device} it changes nothing")
+    return opened
+
+
+def _opened(network: Network, asked: str) -> Opened:
     if network.graph is None or asked not in GRAPH_DEVICES:
         return Opened(
             network.eager(), best_device(asked), "the model brings no graph, or torch was asked for"
         )
     if asked == "cpu":
-        return Opened(on_processor(network), "cpu", "it was asked for")
+        return on_processor(network, "it was asked for")
     if asked == "auto":
         return fastest(network)
     if not cuda.cards():
@@ -75,24 +90,28 @@ def is_in_torch() -> bool:
 def fastest(network: Network) -> Opened:
     """A plan that fits, else CUDA, else the processor."""
     if not cuda.cards():
-        return Opened(on_processor(network), "cpu", NO_CARD)
+        return on_processor(network, NO_CARD)
     told = []
     for device, way in WAYS.items():
         try:
             return rescued(network, device, "the fastest that is there", way(network))
         except (PlanRefused, MissingExtra, DeviceLost) as error:
             told.append(f"{device} is not used: {error}")
-    return Opened(on_processor(network), "cpu", "; ".join(told))
+    return on_processor(network, "; ".join(told))
 
 
-def on_processor(network: Network) -> GraphDenoiser:
+def on_processor(network: Network, why: str = "") -> Opened:
     assert network.graph is not None
-    return GraphDenoiser(ort.Graph(network.graph, network.threads))
+    made = computed(network.graph, network.threads, network.profile, network.hashes)
+    told = [made.remark] if made.remark else []
+    return Opened(GraphDenoiser(made.graph), "cpu", why, told, f"{made.profile}: {made.why}")
 
 
 def rescued(network: Network, device: str, why: str, graph: Runtime) -> Opened:
     told: list[str] = []
-    return Opened(Rescued(GraphDenoiser(graph), lambda: on_processor(network), told), device, why, told)
+    return Opened(
+        Rescued(GraphDenoiser(graph), lambda: on_processor(network).denoiser, told), device, why, told
+    )
 
 
 def by_plan(network: Network) -> Runtime:

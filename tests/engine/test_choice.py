@@ -274,7 +274,8 @@ def test_the_driver_is_asked_for_its_cards_and_memory_that_is_not_there_is_said(
 def test_doctor_says_what_is_there_what_is_used_and_why(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["used"] == {"device": "cpu", "why": choice.NO_CARD, "told": []} and found["faster"] == []
+    used = {"device": "cpu", "why": choice.NO_CARD, "told": [], "profile": "best: full precision"}
+    assert found["used"] == used and found["faster"] == []
     assert main(["doctor"]) == 0
     assert f"used          cpu: {choice.NO_CARD}" in capsys.readouterr().out
 
