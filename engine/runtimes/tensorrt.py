@@ -106,6 +106,11 @@ class PlanGraph:
         parts = [self._part(part) for part in self._parts(arrays)]
         return tuple(np.concatenate(pieces) for pieces in zip(*parts, strict=True))
 
+    def again(self) -> None:
+        """Put the last part of the last run on the stream once more: what a benchmark times."""
+        if not self._context.execute_async_v3(self._memory.stream):
+            raise DeviceLost(f"{self.name}: the graphics card did not run it. Use --device cpu.")
+
     def loop(self, sampling: Sampling) -> Array | None:
         """A whole sampling at once; None where the card has no room for it, or the plan no batch so small."""
         rows = self._most // len(sampling.conditions)
@@ -120,6 +125,13 @@ class PlanGraph:
             with suppress(DeviceLost):
                 self._forget(keep=0)
             return None
+
+    def loop_again(self, sampling: Sampling) -> None:
+        """Put the captured graph of such a sampling on the stream once more; DeviceLost where there is none."""
+        made = self._loops.get(Shape.of(sampling))
+        if made is None or made.ready is None:
+            raise DeviceLost(f"{self.name}: the sampling was not captured. Take smaller batches.")
+        self._memory.launch(made.ready)
 
     def _loop(self, shape: Shape, sampling: Sampling) -> Loop:
         """The loop of this shape, made or kept from before."""
@@ -172,8 +184,7 @@ class PlanGraph:
             address = memory.buffer(name, found.nbytes)
             context.set_tensor_address(name, address)
             made.append((found, address))
-        if not context.execute_async_v3(memory.stream):
-            raise DeviceLost(f"{self.name}: the graphics card did not run it. Use --device cpu.")
+        self.again()
         for found, address in made:
             memory.bring(found, address)
         memory.wait()

@@ -149,7 +149,7 @@ class FakeContext:
 
         def work() -> None:
             arrays = {name: card.view(places[name], shape) for name, shape in shapes.items()}
-            card.view(places["velocity"], shapes["latents"])[...] = self.engine.network(**arrays)
+            card.view(places[self.engine.names[-1]], shapes["latents"])[...] = self.engine.network(**arrays)
 
         card.put(work)
         return True

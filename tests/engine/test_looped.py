@@ -337,3 +337,31 @@ def test_the_kernel_is_translated_once() -> None:
     for _ in range(3):
         memory.weighted(SLABS)
     assert driver.calls.count("cuModuleLoadData") == 1 and driver.calls.count("cuLaunchKernel") == 3
+
+
+def test_work_is_timed_by_the_cards_own_clock_and_its_events_are_given_back() -> None:
+    driver = Driver()
+    assert cuda.Memory(0, driver).timed(lambda: driver.calls.append("work")) == 0
+    assert driver.calls[-8:] == [
+        "cuEventCreate",
+        "cuEventRecord",
+        "work",
+        "cuEventRecord",
+        "cuEventSynchronize",
+        "cuEventElapsedTime",
+        "cuEventDestroy_v2",
+        "cuEventDestroy_v2",
+    ]
+
+
+def test_what_was_run_or_captured_can_be_put_on_the_stream_again() -> None:
+    card = FakeCard()
+    graph, _ = opened(card)
+    one = asked().sampling
+    with pytest.raises(DeviceLost, match="was not captured"):
+        graph.loop_again(one)
+    graph.loop(one)
+    graph.loop_again(one)
+    assert card.launches == 2
+    graph.run(latents=one.given, levels=np.ones((ROWS, TRACKS), np.float32), conditions=one.conditions[0])
+    graph.again()

@@ -202,6 +202,9 @@ def test_its_plan_is_saved_loaded_again_and_held_against_the_graph(
     assert plans.fetch(path).content == b"a plan of torch-tensorrt"
 
     built_here.network = lambda **arrays: np.zeros_like(arrays["latents"])
+    ports = plan.Ports(about["inputs"], about["outputs"])
+    graph = modelfolder.find("default") / "denoiser.onnx"
     with pytest.raises(PlanRefused, match=r"less than 0\.999"):
-        plan.build_plan("default", plan.Target((), "bf16"), "torch_tensorrt", folder)
-    assert [path.name for path in folder.glob("*.plan")] == [path.name]
+        plan.proved(plans.fetch(path), ports, graph, tensorrt.open_api("tensorrt"))
+    with pytest.raises(ModelDamaged, match="takes .* and gives"):
+        plan.proved(plans.fetch(path), plan.Ports(ports.inputs, {"v": []}), graph, tensorrt.open_api("any"))
