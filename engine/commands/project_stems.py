@@ -68,7 +68,7 @@ def _refuse_channels(song: Path | None) -> None:
 
 def pack(file: BinaryIO, project: Project, shape: Shape, lies: Callable[[Track], Path]) -> None:
     """lies: where a track's sound is to be read"""
-    names = [(track.name, track.colour) for track in project.tracks]
+    names = [(plain(track.name), track.colour) for track in project.tracks]
     names += [(EMPTY, GREYS[REST])] * (1 + STEMS - len(names))
     lengths = _lengths(shape)
     told = alac.configuration(shape.rate, shape.channels)
@@ -84,7 +84,7 @@ def pack(file: BinaryIO, project: Project, shape: Shape, lies: Callable[[Track],
 
 def _labels(names: Sequence[tuple[str, str]]) -> bytes:
     """What the box `stem` says of the stems, by name and colour."""
-    stems = [{"name": plain(name), "color": colour.upper()} for name, colour in names]
+    stems = [{"name": name, "color": colour.upper()} for name, colour in names]
     content = {"version": 1, "mastering_dsp": MASTERING, "stems": stems}
     return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
 
