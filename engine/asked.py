@@ -1,13 +1,13 @@
 """What a job's prompts come to: the conditions the denoiser is given, and the names of the stems."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from stemwright.engine.audio import resample
 from stemwright.engine.contracts import Array
-from stemwright.engine.errors import BadPrompt
+from stemwright.engine.errors import BadJob, BadPrompt
 from stemwright.engine.job import Job, Prompt
 from stemwright.engine.modelfolder import Model
 from stemwright.engine.prompts import Query, parse_prompt
@@ -20,7 +20,7 @@ class Asked:
     """P prompts, ready for sampling.
 
     names        of the stems, as they were asked for
-    conditions   (P, S, D), zeros on tracks without a prompt
+    conditions   (P, S, D), zeros on tracks without a prompt; what is said about further tracks is in each
     negatives    (P, S, D) to steer away from; None where no prompt has any
     is_inverted  whether the prompt names what is to stay out
     """
@@ -62,10 +62,24 @@ def ask(job: Job, model: Model, roles: Roles) -> Asked:
     negatives = [_negative(prompt, words) for prompt, words in zip(job.prompts, queries, strict=True)]
     return Asked(
         names=tuple(_name(prompt) for prompt in job.prompts),
-        conditions=on_track(points, model, roles),
+        conditions=on_track(points, model, roles) + _about(job, model, roles),
         negatives=on_track(_texts(negatives, model), model, roles) if any(negatives) else None,
         is_inverted=inverted,
     )
+
+
+def _about(job: Job, model: Model, roles: Roles) -> Array:
+    """(S, D): what is said about tracks that the prompts do not describe"""
+    found = np.zeros((len(model.tracks.names), model.conditioner.width), np.float32)
+    for track, text in job.about:
+        if track == roles.prompted:
+            raise BadJob(f"the {track} is what the prompts describe; say all about it in the prompt itself.")
+        words = parse_prompt(text)
+        if words.inverted:
+            raise BadPrompt(f'"{text:.60}" says what the {track} is not; say what it is.')
+        point = model.conditioner.text([words.positive])
+        found += on_track(point, model, replace(roles, prompted=track))[0]
+    return found
 
 
 def parsed(prompt: Prompt) -> Query | None:

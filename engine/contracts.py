@@ -4,7 +4,7 @@ B batch · S tracks · K audio channels · N audio frames · C latent channels �
 D conditioning width · F frequency bins · M spectrum frames
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,15 @@ class Codec(Protocol):
 
     def decode(self, latents: Array) -> Array:
         """(B, C, T) → (B, N) waveforms with N = T × hop, the codec's own phase."""
+        ...
+
+
+@runtime_checkable
+class Uncertain(Protocol):
+    """What a codec also has whose encoder gives a distribution; its `encode` gives the mean."""
+
+    def posterior(self, waves: Array) -> tuple[Array, Array]:
+        """(B, N) → means and standard deviations, both (B, C, T)"""
         ...
 
 

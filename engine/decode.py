@@ -12,7 +12,7 @@ from stemwright.engine.contracts import Array
 from stemwright.engine.feed import active_loudness
 from stemwright.engine.modelfolder import Model
 from stemwright.engine.pace import Pace
-from stemwright.engine.sampling import sampled, wanted_track
+from stemwright.engine.sampling import encoded, sampled, wanted_track
 from stemwright.engine.settings import Settings
 from stemwright.engine.windows import Overlap, Window, cut
 
@@ -60,10 +60,13 @@ def _region(
     joined: list[Array] = []
     last: Array | None = None
     for place, window in enumerate(windows):
-        latents = None if given is None else _encoded(model, given, window)
+        latents = None
+        if given is not None:
+            heard = cut(given, window, model.manifest.window, model.manifest.hop)[None]
+            latents = encoded(model, settings, heard, [place], turn)
         pace.tick("encode")
         beginning = None
-        if last is not None and settings.roles.is_continued:
+        if last is not None and settings.is_continued:
             beginning = last[..., window.start - windows[place - 1].start :]
         (last,) = sampled(
             model,
@@ -77,11 +80,6 @@ def _region(
         )
         joined.append(overlap.add(last))
     return np.concatenate(joined, axis=-1)
-
-
-def _encoded(model: Model, given: Array, window: Window) -> Array:
-    """(1, C, T) of one window of (N,)"""
-    return model.codec.encode(cut(given, window, model.manifest.window, model.manifest.hop)[None])
 
 
 def _waves(model: Model, latents: Array, windows: Sequence[Window], pace: Pace) -> Array:

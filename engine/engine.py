@@ -111,7 +111,8 @@ class Engine:
             raise BadJob("decode is rendered in memory: read the file and use Engine.run.")
         asked = ask(job, self.model, settings.roles)
         windows = self._windows(source.frames, source.rate, settings)
-        rivals = competition(self._rivals, job, self.model, asked, settings.roles)
+        has_rivals = job.track is None  # they are known by how the part sounds that is taken out
+        rivals = competition(self._rivals if has_rivals else None, job, self.model, asked, settings.roles)
         pace = Pace(ticks(len(windows), len(asked.names), settings, rivals), on_progress)
         work = Preserve(self.model, settings, asked, source, windows, is_joint=job.joint, rivals=rivals)
         return Extraction(work, (*asked.names, REST), source, pace, self.model.told)
@@ -165,7 +166,8 @@ class Engine:
     ) -> Array:
         """(P, R, N) of all prompts; where they come in turn each hears the sum of what was before."""
         returned = len(settings.roles.returned)
-        units = sum(settings.steps + 1 + len(turn.names) for turn in turns) * len(windows)
+        units = sum(_units(settings, len(windows), given is not None, index) for index in range(len(turns)))
+        units += sum(len(turn.names) for turn in turns) * len(windows)
         pace = Pace(units, on_progress)
         made: list[Array] = []
         for index, turn in enumerate(turns):
@@ -180,6 +182,14 @@ class Engine:
         """(N,) at the model's rate → the same signal on every channel, at the input's rate and length."""
         audio = resample(Audio(wave[None], self.model.manifest.rate), rate, frames)
         return replace(audio, samples=np.repeat(audio.samples, channels, axis=0))
+
+
+def _units(settings: Settings, windows: int, is_audio_given: bool, turn: int) -> int:
+    """How often one pass tells of its progress before its latents are decoded."""
+    is_given = is_audio_given or turn > 0
+    first = settings.calls(is_given=is_given)
+    following = settings.calls(is_given=is_given, is_following=settings.is_continued)
+    return windows + first + (windows - 1) * following
 
 
 def _sum(given: Array | None, wave: Array) -> Array:

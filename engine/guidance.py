@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stemwright.engine import schedule
 from stemwright.engine.contracts import Array, Denoiser
+from stemwright.engine.job import Null
 from stemwright.engine.sampler import Denoise, plus
 
 Guided = Callable[[Array, Array], Array]  # (latents, levels) → v
@@ -23,25 +24,62 @@ def guided(
     conditions: Array,
     scale: float | Sequence[float] = 1.0,
     negatives: Array | None = None,
+    *,
+    null: Null = Null.ALL,
+    rescale: float = 0.0,
 ) -> Guided:
-    """Text guidance with a scale of its own for every track: v = u + w (c − u).
+    """Text guidance: what the prompts change in v is made larger.
 
-    scale      w, one or (S,); all 1 costs one forward, everything else a forward of twice the batch
+    scale      w, one or (S,); all 1 costs one forward, everything else a forward of a larger batch
     negatives  (B, S, D) stands where the null condition (zeros) would: what to steer away from
+    null       all: v = u + w (c − u), u without any prompt, w of the track whose v it is: twice the batch.
+               own: v = c + Σ (w − 1) (c − u), over the tracks with a prompt, each u without that one alone
+               and w of that track: a batch more for each. With one prompt both are the same
+    rescale    φ: how far the spread of v is led back to what it is without guidance
     """
     scales = np.broadcast_to(np.asarray(scale, np.float32), conditions.shape[1:2])
     if np.all(scales == 1):
         return lambda latents, levels: denoiser(latents, levels, conditions)
-    null = np.zeros_like(conditions) if negatives is None else negatives
-    both = np.concatenate([conditions, null])
+    absent = np.zeros_like(conditions) if negatives is None else negatives
+    tracks = _prompted(conditions, absent) if null is Null.OWN else []
+    lacking = [_without(conditions, absent, track) for track in tracks] if null is Null.OWN else [absent]
+    every = np.concatenate([conditions, *lacking])
 
-    def doubled(latents: Array, levels: Array) -> Array:
-        twice = denoiser(np.concatenate([latents, latents]), np.concatenate([levels, levels]), both)
-        with_prompt, without = np.split(twice, 2)
-        mixed: Array = without + scales[:, None, None] * (with_prompt - without)
-        return mixed
+    def several(latents: Array, levels: Array) -> Array:
+        count = 1 + len(lacking)
+        batch = denoiser(np.concatenate([latents] * count), np.concatenate([levels] * count), every)
+        with_prompt, *without = np.split(batch, count)
+        if null is Null.ALL:
+            mixed: Array = without[0] + scales[:, None, None] * (with_prompt - without[0])
+        else:
+            pulls = zip(scales[tracks] - 1, without, strict=True)
+            mixed = plus((1, with_prompt), *((float(w), with_prompt - one) for w, one in pulls))
+        return mixed if rescale == 0 else rescaled(mixed, with_prompt, rescale)
 
-    return doubled
+    return several
+
+
+def _prompted(conditions: Array, absent: Array) -> list[int]:
+    """The tracks that carry a prompt, or something to steer away from."""
+    return [int(track) for track in np.flatnonzero((conditions != absent).any(axis=(0, 2)))]
+
+
+def _without(conditions: Array, absent: Array, track: int) -> Array:
+    """(B, S, D) with one track's condition replaced by what stands for none"""
+    left = conditions.copy()
+    left[:, track] = absent[:, track]
+    return left
+
+
+def rescaled(guided: Array, plain: Array, share: float) -> Array:
+    """Guidance makes v larger than any the network was trained on; this takes a share of that back.
+
+    The standard deviation is that of all tracks' channels together in one latent frame, as in
+    stable-audio-tools, where it comes from (after arXiv 2305.08891).
+    """
+    wanted, found = (each.std(axis=(1, 2), keepdims=True, ddof=1) for each in (plain, guided))
+    back: Array = guided * (wanted / np.maximum(found, np.float32(1e-8)))
+    return plus((share, back), (1 - share, guided))
 
 
 def held(denoise: Guided, given: Array, is_given: NDArray[np.bool_]) -> Denoise:

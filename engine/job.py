@@ -15,6 +15,32 @@ class Render(str, Enum):
     DECODE = "decode"
 
 
+class Inpainting(str, Enum):
+    """How given tracks are held: clean at a noise level of their own (`adaptive`: MGE-LDM), or noised to the
+    level of the rest at every step (`canonical`), each step taken several times (`repaint`).
+    """
+
+    ADAPTIVE = "adaptive"
+    CANONICAL = "canonical"
+    REPAINT = "repaint"
+
+
+class Null(str, Enum):
+    """What guidance compares the prompts with: none on any track (`all`: MGE-LDM's code), or every track's
+    own prompt taken away in turn while the others stay (`own`).
+    """
+
+    ALL = "all"
+    OWN = "own"
+
+
+class Posterior(str, Enum):
+    """What of an encoder's distribution given sound becomes: its `mean`, or a `sample` of it."""
+
+    MEAN = "mean"
+    SAMPLE = "sample"
+
+
 @dataclass(frozen=True)
 class Prompt:
     """What a track should sound like: words, a reference sound, or both mixed half and half.
@@ -49,6 +75,15 @@ class Job:
     render: Render | None = None  # None: preserve for extract, decode for the others
     joint: bool = True  # extract with several prompts: share one mask among them
     stem_by_stem: bool = False  # generate only
+    track: str | None = None  # which track the prompts describe; None: the task's own
+    about: tuple[tuple[str, str], ...] = ()  # further words, each for another track: (("mix", "a waltz"),)
+    last: float | None = None  # noise level the schedule ends at; None: the manifest's. The paper's is 0
+    overlap: float | None = None  # seconds that neighbouring windows share; None: the manifest's
+    inpainting: Inpainting = Inpainting.ADAPTIVE
+    resamples: int | None = None  # RePaint's U; None: 1, or 10 for `repaint`
+    null: Null = Null.ALL
+    rescale: float = 0.0  # share of guidance's excess spread that is taken back, 0 to 1
+    posterior: Posterior = Posterior.MEAN
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ tracks        the S axis, e.g. ["mix", "submix", "source"]
 rate, hop     Hz, and audio frames per latent frame
 window        T the network was trained at
 level         dBFS, the active RMS of the mixtures it was trained on
-schedule      {"grid": "auto", "last": 0.02}
+schedule      {"grid": "auto", "last": 0.02}; last: the level the steps end at, 0 in the paper
 codec         {"kind": "spectral", "kept", "scales", "means", "floor"}
 conditioning  {"kind": "text", "width": 384, "scale": 4.47, "text": "text.onnx", "tokenizer": "words.json"}
               and "audio", a graph, or absent; scale: length of the conditions in training
@@ -147,7 +147,7 @@ def parse(content: Any, path: Path) -> Manifest:
         window=window,
         level=top.number("level", -60, 0, -20.0),
         grid=schedule.choice("grid", ("auto", "uniform", "blended")),
-        last=schedule.number("last", 1e-4, 0.5, LAST),
+        last=schedule.number("last", 0, 0.5, LAST),
         codec=top.take("codec", dict),
         conditioning=top.take("conditioning", dict),
         scale=top.inner("conditioning").number("scale", 1e-3, 1e3),

@@ -14,7 +14,7 @@ from stemwright.engine.modelfolder import Model
 from stemwright.engine.pace import Pace
 from stemwright.engine.refine import Grid, Refiner, presence
 from stemwright.engine.rivals import Competition, quick
-from stemwright.engine.sampling import sampled, wanted_track
+from stemwright.engine.sampling import encoded, sampled, wanted_track
 from stemwright.engine.settings import Settings
 from stemwright.engine.shares import alone, contested, insistence, shares
 from stemwright.engine.spectral import BINS, STRIDE
@@ -32,7 +32,8 @@ def batch_size(prompts: int) -> int:
 def ticks(windows: int, prompts: int, settings: Settings, rivals: Competition | None) -> int:
     """How often an extraction tells of its progress."""
     groups = 0 if rivals is None else len(_groups(prompts, rivals))
-    return -(-windows // batch_size(prompts)) * (settings.looks * (settings.steps + 1) + groups + 1)
+    calls = settings.calls(is_given=True)
+    return -(-windows // batch_size(prompts)) * (settings.looks * (calls + 1) + groups + 1)
 
 
 def _groups(prompts: int, rivals: Competition) -> list[slice]:
@@ -90,7 +91,7 @@ class Preserve:
         levels = loudness(waves)
         gains = 10 ** (self._model.manifest.level / 20) / np.maximum(levels, SILENT)
         levelled = (waves * gains[:, None]).astype(np.float32)
-        latents = self._model.codec.encode(levelled)
+        latents = self._encoded(levelled, place, 0)
         pace.tick("encode")
         all_spectra = self._spectra(levelled, latents, place, pace)
         all_claims = self._claims(latents, place, pace)
@@ -119,7 +120,7 @@ class Preserve:
         delays = [look * step // looks for look in range(looks)]
         found = [self._look(self._asked, self._settings, latents, place, 0, pace)]
         for look, delay in enumerate(delays[1:], 1):
-            latents = self._model.codec.encode(_delayed(waves, delay * STRIDE))
+            latents = self._encoded(_delayed(waves, delay * STRIDE), place, look)
             pace.tick("encode")
             found.append(self._look(self._asked, self._settings, latents, place, look, pace))
         total = np.zeros_like(found[0])
@@ -128,6 +129,10 @@ class Preserve:
             total[..., : len(seen) - delay] += spectra[..., delay:]
             seen[: len(seen) - delay] += 1
         return total / seen
+
+    def _encoded(self, waves: Array, place: int, look: int) -> Array:
+        """(windows, N) → (windows, C, T)"""
+        return encoded(self._model, self._settings, waves, range(place, place + len(waves)), look)
 
     def _look(
         self, asked: Asked, settings: Settings, latents: Array, place: int, look: int, pace: Pace

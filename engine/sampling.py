@@ -8,11 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from stemwright.engine.asked import Asked
-from stemwright.engine.contracts import Array
-from stemwright.engine.guidance import continued, guided, held
+from stemwright.engine.contracts import Array, Uncertain
+from stemwright.engine.errors import BadJob
+from stemwright.engine.guidance import Guided, continued, guided, held
+from stemwright.engine.inpainting import Draw, inpainted
+from stemwright.engine.job import Posterior
 from stemwright.engine.modelfolder import Model
 from stemwright.engine.sampler import OnStep
 from stemwright.engine.settings import Settings
+
+CODING = 1  # tells the noise of the codec from the sampler's
 
 
 def sampled(
@@ -36,21 +41,54 @@ def sampled(
     """
     prompts, windows = len(asked.names), len(places)
     is_given = model.tracks.mask(settings.roles.given if given is not None else ())
-    wanted = int((~is_given).sum())
-    shape = (wanted, model.codec.channels, model.manifest.window)
-    noise = np.stack([_noise(shape, settings.seed, turn, place) for place in places]).repeat(prompts, axis=0)
-    whole = np.zeros((windows * prompts, len(is_given), *shape[1:]), np.float32)
+    is_held = is_given & settings.is_held
+    whole = np.zeros(
+        (windows * prompts, len(is_given), model.codec.channels, model.manifest.window), np.float32
+    )
     if given is not None:
         whole[:, is_given] = np.repeat(given, prompts, axis=0)[:, None]
-    conditions = np.tile(asked.conditions, (windows, 1, 1))
-    negatives = None if asked.negatives is None else np.tile(asked.negatives, (windows, 1, 1))
-    denoise = held(guided(model.denoiser, conditions, settings.guidance, negatives), whole, is_given)
     if beginning is not None:
-        denoise = continued(denoise, beginning, noise)
-    latents = settings.sampler(denoise, noise, settings.levels, on_step)
-    if beginning is not None:
-        latents[..., : beginning.shape[-1]] = beginning
-    return latents.reshape(windows, prompts, *shape)
+        whole[:, ~is_given, :, : beginning.shape[-1]] = beginning
+    moving = whole[:, ~is_held]  # tracks that are at the sampler's level
+    draw = _draws(moving.shape[1:], prompts, [(settings.seed, turn, place) for place in places])
+    is_known = np.zeros((moving.shape[1], 1, moving.shape[-1]), bool)
+    is_known[is_given[~is_held]] = True
+    is_known[..., : 0 if beginning is None else beginning.shape[-1]] = True
+    denoise = held(_guided(model, settings, asked, windows), whole, is_held)
+    if settings.is_inpainted and is_known.any():
+        latents = inpainted(
+            denoise,
+            moving,
+            is_known,
+            draw,
+            settings.levels,
+            resamples=settings.resamples,
+            on_call=on_step,
+        )
+    else:
+        noise = draw()
+        if beginning is not None:
+            denoise = continued(denoise, beginning, noise)
+        latents = np.where(is_known, moving, settings.sampler(denoise, noise, settings.levels, on_step))
+    wanted = latents[:, ~is_given[~is_held]]
+    return wanted.reshape(windows, prompts, *wanted.shape[1:])
+
+
+def encoded(model: Model, settings: Settings, waves: Array, places: Sequence[int], turn: int) -> Array:
+    """(windows, N) → (windows, C, T): the mean of the codec's distribution, or a sample of it.
+
+    places, turn  as in `sampled`: the sample depends on them and the seed
+    """
+    if settings.posterior is Posterior.MEAN:
+        return model.codec.encode(waves)
+    if not isinstance(model.codec, Uncertain):
+        raise BadJob(
+            f'the codec of the model "{model.manifest.name}" leaves nothing to chance; its posterior is mean.'
+        )
+    means, spreads = model.codec.posterior(waves)
+    draw = _draws(means.shape[1:], 1, [(settings.seed, turn, place, CODING) for place in places])
+    sample: Array = means + spreads * draw()
+    return sample
 
 
 def wanted_track(model: Model, settings: Settings, name: str, *, is_anything_given: bool = True) -> int:
@@ -59,6 +97,23 @@ def wanted_track(model: Model, settings: Settings, name: str, *, is_anything_giv
     return [track for track in model.tracks.names if track not in given].index(name)
 
 
-def _noise(shape: tuple[int, ...], *seeds: int) -> Array:
-    """Standard normal numbers that depend on the seeds alone, so that batches may be cut anyhow."""
-    return np.random.Generator(np.random.PCG64(seeds)).standard_normal(shape, dtype=np.float32)
+def _guided(model: Model, settings: Settings, asked: Asked, windows: int) -> Guided:
+    """The network under the prompts, for all rows."""
+    conditions = np.tile(asked.conditions, (windows, 1, 1))
+    negatives = None if asked.negatives is None else np.tile(asked.negatives, (windows, 1, 1))
+    scale, null, rescale = settings.guidance, settings.null, settings.rescale
+    return guided(model.denoiser, conditions, scale, negatives, null=null, rescale=rescale)
+
+
+def _draws(shape: tuple[int, ...], prompts: int, seeds: Sequence[tuple[int, ...]]) -> Draw:
+    """(windows × prompts, *shape) standard normal numbers at every call.
+
+    A window's depend on its seeds alone, so that batches may be cut anyhow, and are the same for all prompts.
+    """
+    generators = [np.random.Generator(np.random.PCG64(each)) for each in seeds]
+
+    def draw() -> Array:
+        numbers = [generator.standard_normal(shape, dtype=np.float32) for generator in generators]
+        return np.stack(numbers).repeat(prompts, axis=0)
+
+    return draw

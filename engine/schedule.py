@@ -14,6 +14,7 @@ Levels = NDArray[np.float64]
 
 STEPS_LIMIT = 1000
 LAST = 0.02  # the lowest level the network was trained at
+LARGEST_LAST = 0.5
 SOFT_FIRST = 0.999  # log-SNR is infinite at τ = 1; from here on it is taken as constant
 
 
@@ -38,10 +39,12 @@ def levels(steps: int, last: float = LAST) -> Levels:
 
     returns  (steps,)  falling
 
-    The paper's code: linspace(1, 0.02, steps). Best for up to six steps.
+    The paper's code: linspace(1, 0.02, steps). Best for up to six steps. The paper: from 1 to 0, which is as
+    many steps of even length of which the last arrives at 0; what it visits ends at 1/steps, for at 0 there
+    is nothing left to predict.
     """
     check_steps(steps)
-    return np.linspace(1.0, last, steps)
+    return _visited(np.linspace(1.0, last, _points(steps, last)), last)
 
 
 def blended_levels(steps: int, last: float = LAST) -> Levels:
@@ -52,11 +55,22 @@ def blended_levels(steps: int, last: float = LAST) -> Levels:
     Measured best for 8 to 16 steps of the cosine schedule; more of its levels lie near both ends.
     """
     check_steps(steps)
-    ratios = np.linspace(log_snr(1.0), log_snr(last), steps)
+    points = _points(steps, last)
+    ratios = np.linspace(log_snr(1.0), log_snr(last), points)
     by_ratio = np.arctan(np.exp(-ratios)) * 2 / np.pi
-    blended: Levels = (np.linspace(1.0, last, steps) + by_ratio) / 2
+    blended: Levels = (np.linspace(1.0, last, points) + by_ratio) / 2
     blended[0] = 1.0
-    return blended
+    return _visited(blended, last)
+
+
+def _points(steps: int, last: float) -> int:
+    """How many levels the steps lie between: where they end at 0, that one counts too."""
+    return steps + 1 if last == 0 else steps
+
+
+def _visited(points: Levels, last: float) -> Levels:
+    """The levels at which the network is asked: never 0."""
+    return points[:-1] if last == 0 else points
 
 
 def grid(steps: int, kind: str = "auto", last: float = LAST) -> Levels:

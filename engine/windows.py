@@ -4,6 +4,8 @@ A region is covered by whole windows, evenly spaced, each seam at least `overlap
 overlap by more, the edges of both are dropped, for there they had the least to hear. Across a seam their
 results are cross-faded by weights that sum to exactly 1.
 
+Windows may share far more than is cross-faded: what one window found is then what the next begins with.
+
 Lengths here are latent frames (one is 0.128 s in the default model) unless said.
 """
 
@@ -40,30 +42,39 @@ class Window:
         return self.start + self.length - self.drop_out
 
 
+def widest(window: int) -> int:
+    """The most that windows may share: three quarters."""
+    return window - -(-window // 4)
+
+
 def plan(frames: int, window: int = WINDOW, overlap: int = OVERLAP) -> list[Window]:
-    """As few windows as cover `frames` with seams of `overlap` or more; none for no frames."""
-    assert 0 <= overlap <= window // 4, (window, overlap)  # else two seams could meet
+    """As few windows as cover `frames` and share `overlap` or more; none for no frames.
+
+    The seam is as wide as what they share, but at most a quarter of a window, and never so that two meet.
+    """
+    assert 0 <= overlap <= widest(window), (window, overlap)
+    fade = min(overlap, window // 4, (window - overlap) // 2)
     if frames <= window:
         return [Window(0, frames)] if frames > 0 else []
     count = -(-(frames - overlap) // (window - overlap))
     starts = [index * (frames - window) // (count - 1) for index in range(count)]
-    drops = [_drops(window - (right - left), overlap) for left, right in pairwise(starts)]
+    drops = [_drops(window - (right - left), fade) for left, right in pairwise(starts)]
     return [
         Window(
             start,
             window,
             drop_in=drops[index - 1][1] if index else 0,
-            fade_in=overlap if index else 0,
-            fade_out=overlap if index < count - 1 else 0,
+            fade_in=fade if index else 0,
+            fade_out=fade if index < count - 1 else 0,
             drop_out=drops[index][0] if index < count - 1 else 0,
         )
         for index, start in enumerate(starts)
     ]
 
 
-def _drops(shared: int, overlap: int) -> tuple[int, int]:
+def _drops(shared: int, fade: int) -> tuple[int, int]:
     """What the left window drops at its end and the right one at its start, where they share so much."""
-    spare = shared - overlap
+    spare = shared - fade
     return spare // 2, spare - spare // 2
 
 

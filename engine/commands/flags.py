@@ -24,6 +24,7 @@ FORMATS = ("wav", "flac")
 SUBTYPES = ("float", "pcm24", "pcm16")
 SAMPLERS = ("ddim", "unipc", "ab2")
 PROFILES = ("best", "fast")
+INPAINTINGS = ("adaptive", "canonical", "repaint")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,10 +37,12 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="store_true", help="print the version and end")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
-    _command(commands, "extract", EXTRACT, [_inputs, _prompts, _extract, _sampling, _output, _machine])
-    _command(commands, "add", ADD, [_inputs, _prompts, _sampling, _output, _machine])
-    _command(commands, "accompany", ACCOMPANY, [_inputs, _prompts, _sampling, _output, _machine])
-    _command(commands, "generate", GENERATE, [_prompts, _generate, _sampling, _output, _machine])
+    _command(
+        commands, "extract", EXTRACT, [_inputs, _prompts, _extract, _sampling, _paper, _output, _machine]
+    )
+    _command(commands, "add", ADD, [_inputs, _prompts, _sampling, _paper, _output, _machine])
+    _command(commands, "accompany", ACCOMPANY, [_inputs, _prompts, _sampling, _paper, _output, _machine])
+    _command(commands, "generate", GENERATE, [_prompts, _generate, _sampling, _paper, _output, _machine])
     _command(commands, "models", MODELS, [_models])
     _command(commands, "doctor", DOCTOR, [_doctor])
     for name, text in FORWARDED.items():
@@ -166,6 +169,73 @@ def _prompts(command: argparse.ArgumentParser) -> None:
         default="",
         help="what every prompt is steered away from; acts with --guidance other than 1; nothing by default, "
         'e.g. --negative "synth bass" --guidance 2',
+    )
+
+
+def _paper(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("the paper's inference, to the letter")
+    group.add_argument(
+        "--track",
+        metavar="TRACK",
+        help="the track every PROMPT describes: mix, submix or source (default: the task's own), "
+        "e.g. --track submix",
+    )
+    group.add_argument(
+        "--about",
+        metavar="TRACK=TEXT",
+        action="append",
+        default=[],
+        help="what another track sounds like; once for each (default: nothing is said of them), "
+        'e.g. --about mix="a funk song"',
+    )
+    group.add_argument(
+        "--last",
+        type=float,
+        metavar="LEVEL",
+        help="noise level the steps end at, 0 to 0.5 (default: the model's own), e.g. --last 0",
+    )
+    group.add_argument(
+        "--overlap",
+        type=float,
+        metavar="S",
+        help="seconds that neighbouring windows of a long region share (default: the model's own for the "
+        "task), e.g. --overlap 5",
+    )
+    group.add_argument(
+        "--inpainting",
+        choices=INPAINTINGS,
+        default="adaptive",
+        help="how given tracks are held: clean at a level of their own, or noised like the rest, at every "
+        "step anew, or that several times a step (default: adaptive), e.g. --inpainting repaint --steps 50",
+    )
+    group.add_argument(
+        "--resamples",
+        type=count,
+        metavar="U",
+        help="how often a step is taken where something known is noised: by repaint, and at the beginning "
+        "of a window that follows another (default: 1; repaint: 10), e.g. --resamples 4",
+    )
+    group.add_argument(
+        "--null",
+        choices=("all", "own"),
+        default="all",
+        help="what guidance compares with: no prompt on any track, or each track's own taken away "
+        "(default: all), e.g. --null own",
+    )
+    group.add_argument(
+        "--rescale",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of the spread that guidance adds, how much is taken back, 0 to 1 (default: 0), "
+        "e.g. --guidance 6 --rescale 0.7",
+    )
+    group.add_argument(
+        "--posterior",
+        choices=("mean", "sample"),
+        default="mean",
+        help="what given sound becomes where the model's encoder gives a distribution (default: mean), "
+        "e.g. --posterior sample",
     )
 
 

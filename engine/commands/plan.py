@@ -15,7 +15,7 @@ from stemwright.engine.commands.outputs import distinct, fitted, refuse_collisio
 from stemwright.engine.commands.project import ORIGINAL, USUAL_TEMPO, Project, Wish, project, wish
 from stemwright.engine.engine import REST
 from stemwright.engine.errors import BadPrompt
-from stemwright.engine.job import Job, Prompt, Render
+from stemwright.engine.job import Inpainting, Job, Null, Posterior, Prompt, Render
 from stemwright.engine.prompts import parse_prompt
 from stemwright.engine.tracks import Task
 from stemwright.engine.writing import quoted
@@ -101,6 +101,15 @@ def _like(word: str) -> tuple[str, str]:
     return ("", word) if not equals or Path(word).exists() else (text.strip(), clip)
 
 
+def _about(words: str) -> tuple[str, str]:
+    """TRACK=TEXT → track, text"""
+    track, equals, text = words.partition("=")
+    if not (equals and track.strip()):
+        raise BadPrompt(f'--about "{words:.60}" names no track: say TRACK=TEXT, e.g. --about mix="a waltz"')
+    parse_prompt(text)
+    return track.strip(), text.strip()
+
+
 def _job(flags: Namespace, prompts: tuple[Prompt, ...]) -> Job:
     job = Job(
         task=Task(flags.command),
@@ -110,6 +119,15 @@ def _job(flags: Namespace, prompts: tuple[Prompt, ...]) -> Job:
         sampler=flags.sampler,
         seed=flags.seed,
         render=Render(flags.render) if flags.render else None,
+        track=flags.track,
+        about=tuple(_about(words) for words in flags.about),
+        last=flags.last,
+        overlap=flags.overlap,
+        inpainting=Inpainting(flags.inpainting),
+        resamples=flags.resamples,
+        null=Null(flags.null),
+        rescale=flags.rescale,
+        posterior=Posterior(flags.posterior),
     )
     if job.task is Task.EXTRACT:
         return replace(job, joint=flags.joint)

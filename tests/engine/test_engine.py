@@ -12,12 +12,13 @@ from stemwright.engine.contracts import Array
 from stemwright.engine.engine import Engine
 from stemwright.engine.errors import BadInput, BadJob, BadPrompt, Cancelled
 from stemwright.engine.feed import Whole
-from stemwright.engine.job import Job, Progress, Prompt, Render, Result
+from stemwright.engine.job import Inpainting, Job, Posterior, Progress, Prompt, Render, Result
 from stemwright.engine.modelfolder import Model
 from stemwright.engine.tracks import Task
 from tests.engine.fakes import HOP, RATE, WINDOW, FakeCodec, FakeDenoiser, model
 
 BASS, HAT = Prompt("bass"), Prompt("hat")
+CANONICAL, REPAINT = Inpainting.CANONICAL, Inpainting.REPAINT
 
 
 def tone(pitch: float, seconds: float, rate: int = RATE, channels: int = 1, gain: float = 0.1) -> Array:
@@ -340,6 +341,19 @@ def test_a_long_file_comes_out_while_it_is_still_being_read() -> None:
         (Job(Task.EXTRACT, (BASS,), audio_of(), seed=-1), "seed is -1"),
         (Job(Task.EXTRACT, (BASS,), audio_of(), steps=0), "1 to 1000"),
         (Job(Task.EXTRACT, (BASS,), audio_of(), sampler="euler"), "no sampler"),
+        (Job(Task.EXTRACT, (BASS,), audio_of(), last=0.6), "0 to 0.5"),
+        (Job(Task.EXTRACT, (BASS,), audio_of(), rescale=1.5), "0 .not at all. to 1"),
+        (Job(Task.EXTRACT, (BASS,), audio_of(), overlap=2), "0 to 1.536 s"),
+        (Job(Task.EXTRACT, (BASS,), audio_of(), overlap=float("nan")), "overlap is nan"),
+        (Job(Task.EXTRACT, (BASS,), audio_of(), inpainting=REPAINT, resamples=0), "give 1 to 50"),
+        (Job(Task.EXTRACT, (BASS,), audio_of(), resamples=2), "nothing is noised"),
+        (Job(Task.EXTRACT, (BASS,), audio_of(), inpainting=CANONICAL, resamples=2), "choose repaint"),
+        (Job(Task.EXTRACT, (BASS,), audio_of(), inpainting=REPAINT, sampler="ab2"), "choose ddim"),
+        (Job(Task.EXTRACT, (BASS,), audio_of(), track="drums"), "no track .drums.; its tracks are mix, sub"),
+        (Job(Task.EXTRACT, (BASS,), audio_of(), about=(("drums", "hat"),)), "no track .drums."),
+        (Job(Task.EXTRACT, (BASS,), audio_of(), about=(("mix", "hat"), ("mix", "bass"))), "described twice"),
+        (Job(Task.EXTRACT, (BASS,), audio_of(), about=(("source", "hat"),)), "in the prompt itself"),
+        (Job(Task.EXTRACT, (BASS,), audio_of(), posterior=Posterior.SAMPLE), "its posterior is mean"),
     ],
 )
 def test_a_job_that_makes_no_sense_is_refused_before_any_work(job: Job, message: str) -> None:

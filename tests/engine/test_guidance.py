@@ -5,7 +5,8 @@ import pytest
 
 from stemwright.engine import schedule
 from stemwright.engine.contracts import Array
-from stemwright.engine.guidance import continued, guided, held
+from stemwright.engine.guidance import continued, guided, held, rescaled
+from stemwright.engine.job import Null
 from stemwright.engine.sampler import SAMPLERS
 
 B, S, C, T, D = 2, 3, 4, 6, 5
@@ -51,6 +52,55 @@ def test_a_negative_prompt_stands_where_nothing_would() -> None:
     velocity = guided(Counting(), conditions, 2.0, negatives)(some(B, S, C, T), LEVELS)
     expected = 2 * conditions.sum(axis=2) - negatives.sum(axis=2)
     np.testing.assert_allclose(velocity[..., 0, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+def only(track: int) -> Array:
+    conditions = np.zeros((B, S, D), np.float32)
+    conditions[:, track] = some(B, D)
+    return conditions
+
+
+def test_with_one_prompt_its_own_null_is_the_null_of_all() -> None:
+    conditions, latents = only(2), some(B, S, C, T)
+    both = [guided(Counting(), conditions, 3.0, null=null)(latents, LEVELS) for null in Null]
+    np.testing.assert_allclose(both[0], both[1], rtol=1e-5, atol=1e-5)
+
+
+def test_own_nulls_are_taken_away_one_at_a_time_each_with_its_scale() -> None:
+    """The network's v of every track is the sum of all conditions, so that one prompt acts on every track."""
+    batches: list[int] = []
+
+    def network(latents: Array, levels: Array, conditions: Array) -> Array:
+        batches.append(len(latents))
+        total = conditions.sum(axis=(1, 2))[:, None, None, None]
+        return np.broadcast_to(total, latents.shape).astype(np.float32)
+
+    conditions = only(0) + only(2) * 2
+    velocity = guided(network, conditions, [2.0, 9.0, 4.0], null=Null.OWN)(some(B, S, C, T), LEVELS)
+    assert batches == [3 * B], "the prompts, and without each of the two"
+    mix, source = only(0).sum(axis=(1, 2)), 2 * only(2).sum(axis=(1, 2))
+    np.testing.assert_allclose(velocity[:, 1, 0, 0], 2 * mix + 4 * source, rtol=1e-5, atol=1e-5)
+
+
+def test_rescaling_leads_the_spread_of_a_latent_frame_back_as_far_as_asked() -> None:
+    plain, pulled = some(B, S, C, T), 5 * some(B, S, C, T)[::-1] + 1
+
+    def spread(velocity: Array) -> Array:
+        return velocity.std(axis=(1, 2), ddof=1)
+
+    np.testing.assert_allclose(spread(rescaled(pulled, plain, 1.0)), spread(plain), rtol=1e-4)
+    half = (spread(plain) + spread(pulled)) / 2
+    np.testing.assert_allclose(spread(rescaled(pulled, plain, 0.5)), half, rtol=1e-4)
+    assert np.all(np.isfinite(rescaled(np.zeros_like(plain), plain, 1.0)))
+
+
+def test_guidance_is_rescaled_by_what_the_prompts_alone_would_give() -> None:
+    network = Counting()
+    conditions, latents = some(B, S, D), some(B, S, C, T)
+    plain = guided(network, conditions)(latents, LEVELS)
+    pulled = guided(network, conditions, 3.0)(latents, LEVELS)
+    velocity = guided(network, conditions, 3.0, rescale=0.7)(latents, LEVELS)
+    np.testing.assert_allclose(velocity, rescaled(pulled, plain, 0.7), rtol=1e-5)
 
 
 def test_given_tracks_reach_the_network_clean_and_at_level_zero_at_every_step() -> None:

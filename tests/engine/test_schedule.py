@@ -43,3 +43,18 @@ def test_automatic_grid_is_blended_only_where_it_was_measured_better() -> None:
 def test_a_senseless_number_of_steps_is_refused_with_the_limit(steps: int) -> None:
     with pytest.raises(BadJob, match="1 to 1000"):
         schedule.levels(steps)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "blended"])
+@pytest.mark.parametrize("steps", [1, 10, 250])
+def test_a_schedule_that_ends_at_zero_has_as_many_steps_and_asks_nothing_there(kind: str, steps: int) -> None:
+    levels = schedule.grid(steps, kind, last=0)
+    assert len(levels) == steps and levels[0] == 1
+    assert np.all(np.diff(levels) < 0) and 0 < levels[-1] < 2 / steps
+    if kind == "uniform":
+        np.testing.assert_allclose(levels, 1 - np.arange(steps) / steps, atol=1e-12)
+
+
+def test_the_paper_s_two_hundred_and_fifty_steps_are_even_whichever_way_they_end() -> None:
+    assert np.array_equal(schedule.grid(250), np.linspace(1, 0.02, 250))
+    np.testing.assert_allclose(schedule.grid(250, last=0), np.linspace(1, 0, 251)[:-1], atol=1e-15)

@@ -1,19 +1,21 @@
 """Windows cover a region, their weights sum to one, and joining is streaming."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemwright.engine.windows import Overlap, Window, batches, cut, plan, rising, weights
+from stemwright.engine.windows import Overlap, Window, batches, cut, plan, rising, weights, widest
 
 quick = settings(max_examples=60, deadline=None)
 
 
 @st.composite
 def plans(draw: st.DrawFn) -> tuple[int, int, int]:
-    """(frames, window, overlap) with overlap at most a quarter of the window."""
+    """(frames, window, overlap) with overlap at most three quarters of the window."""
     window = draw(st.integers(2, 100))
-    return draw(st.integers(1, 1000)), window, draw(st.integers(0, window // 4))
+    return draw(st.integers(1, 1000)), window, draw(st.integers(0, widest(window)))
 
 
 def total_weight(windows: list[Window], frames: int, scale: int) -> np.ndarray:
@@ -42,6 +44,20 @@ def test_windows_stay_inside_the_region_and_never_need_more_than_the_fewest(
     assert all(each.length == min(window, frames) and each.start >= 0 for each in windows)
     fewest = 1 if frames <= window else -(-(frames - overlap) // (window - overlap))
     assert len(windows) == fewest
+
+
+@quick
+@given(plans())
+def test_neighbours_share_at_least_the_overlap_and_are_faded_over_a_quarter_at_most(
+    sizes: tuple[int, int, int],
+) -> None:
+    frames, window, overlap = sizes
+    windows = plan(frames, window, overlap)
+    assert all(each.fade_in <= min(overlap, window // 4) for each in windows)
+    for left, right in pairwise(windows):
+        assert left.start < right.start and left.start + window - right.start >= overlap
+        assert left.fade_out == right.fade_in
+        assert left.end == right.begin + right.fade_in
 
 
 @quick
