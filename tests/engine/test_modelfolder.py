@@ -162,7 +162,7 @@ def test_a_part_whose_hash_is_not_listed_is_refused(folder: Path, name: str) -> 
         ({"tracks": None}, '"tracks" is missing'),
         ({"codec": []}, '"codec"'),
         ({"schedule": {"grid": "odd"}}, '"schedule.grid"'),
-        ({"schedule": {"last": 0}}, '"schedule.last"'),
+        ({"schedule": {"last": -0.01}}, '"schedule.last"'),
         ({"defaults": {"add": {"steps": 10**6}}}, '"defaults.add.steps"'),
         ({"defaults": {"add": {"overlap": 79}}}, '"defaults.add.overlap"'),
         ({"defaults": {"add": {"guidance": float("nan")}}}, '"defaults.add.guidance"'),
