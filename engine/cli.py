@@ -45,6 +45,12 @@ def _dispatch(words: list[str], stop: Stop) -> int:
         from stemwright.bridge.cli import main as bridge
 
         return bridge(words[0], words[1:], stop)
+    if words[:2] == ["models", "import"]:
+        return _import(words[2:])
+    if words[:2] == ["models", "fetch"]:
+        from stemwright.engine.commands.fetch import main as fetch
+
+        return fetch(words[2:], stop)
     from stemwright.engine.commands.flags import parser
 
     command_line = parser()
@@ -85,6 +91,17 @@ def _forward(command: str, words: list[str]) -> int:
         if (error.name or "").startswith("stemwright"):
             raise
         raise MissingExtra(f"{command} needs {error.name}: pip install 'stemwright[{command}]'") from error
+
+
+def _import(words: list[str]) -> int:
+    """A checkpoint to a model folder; torch reads it."""
+    try:
+        from stemwright.export.import_command import main as import_main
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("stemwright"):
+            raise
+        raise MissingExtra(f"models import needs {error.name}: pip install 'stemwright[export]'") from error
+    return import_main(words)
 
 
 def _version() -> int:

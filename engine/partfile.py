@@ -73,7 +73,7 @@ class PartFile(ABC):
         self.finish(gain)
         with self._cleanly():
             self._is_new = not os.path.lexists(self.path)
-            _publish(self._parts[-1], self.path, self.overwrite)
+            publish(self._parts[-1], self.path, self.overwrite)
             self._parts.pop()
             self.discard()
             _sync_folder(self.path.parent)
@@ -135,7 +135,7 @@ def failures(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _publish(part: Path, path: Path, overwrite: bool) -> None:
+def publish(part: Path, path: Path, overwrite: bool) -> None:
     """Give `part` the name `path` in one step; without `overwrite` only where nothing is, races included."""
     if overwrite:
         os.replace(part, path)
