@@ -96,6 +96,7 @@ examples:
   stemwright models
   stemwright models show default
   stemwright models verify path/to/model
+  stemwright models fetch mge-ldm        a file of a larger model (flags: stemwright models fetch --help)
 """,
 )
 DOCTOR = (
