@@ -42,13 +42,14 @@ class LocalPool:
         *,
         threads: int | None = None,
         device: str = "auto",
+        profile: str = "best",
         workers: int = 1,
         command: Sequence[str] | None = None,
     ) -> None:
         each = threads or max(1, cores() // workers)
         self._command = command or (
             *(sys.executable, "-m", "stemwright.bridge.worker"),
-            *("--model", model, "--threads", str(each), "--device", device),
+            *("--model", model, "--threads", str(each), "--device", device, "--profile", profile),
         )
         self._change = threading.Condition()
         self._workers = [_Worker(self._command, self._change, number) for number in range(workers)]

@@ -53,6 +53,7 @@ class Settings:
     model: str = "default"
     threads: int | None = None
     device: str = "auto"
+    profile: str = "best"
     workers: int | None = None  # one, or as many as the cluster has room for
     command: tuple[str, ...] | None = None  # what runs in place of an engine; for tests and benchmarks
     ray: str | None = None
@@ -163,6 +164,8 @@ def make_pool(settings: Settings) -> Pool:
     if settings.ray is not None:
         from stemwright.bridge.cluster import RayPool
 
+        if settings.profile != "best":
+            raise BadJob("a Ray cluster has the best profile alone. Leave --profile or --ray out.")
         return RayPool(
             settings.ray,
             settings.model,
@@ -174,6 +177,7 @@ def make_pool(settings: Settings) -> Pool:
         settings.model,
         threads=settings.threads,
         device=settings.device,
+        profile=settings.profile,
         workers=settings.workers or 1,
         command=settings.command,
     )

@@ -132,8 +132,8 @@ def _refuse(line: Line, requests: Sequence[Request], error: Exception) -> None:
 class Engines:
     """Engines by the names of their models; those used last stay open."""
 
-    def __init__(self, model: str, threads: int | None, device: str) -> None:
-        self._model, self._threads, self._device = model, threads, device
+    def __init__(self, model: str, threads: int | None, device: str, profile: str = "best") -> None:
+        self._model, self._threads, self._device, self._profile = model, threads, device, profile
         self._open: OrderedDict[str, Any] = OrderedDict()
 
     def __call__(self, model: str | None) -> Any:
@@ -143,7 +143,9 @@ class Engines:
         if name not in self._open:
             while len(self._open) >= KEPT:
                 self._open.popitem(last=False)
-            self._open[name] = Engine.load(name, threads=self._threads, device=self._device)
+            self._open[name] = Engine.load(
+                name, threads=self._threads, device=self._device, profile=self._profile
+            )
         self._open.move_to_end(name)
         return self._open[name]
 
@@ -162,6 +164,7 @@ def main(words: Sequence[str] | None = None) -> int:
     flags.add_argument("--model", default="default")
     flags.add_argument("--threads", type=int)
     flags.add_argument("--device", default="auto")
+    flags.add_argument("--profile", default="best")
     found = flags.parse_args(words)
     line = apart()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -169,7 +172,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
     device = "cpu" if found.device == "auto" else found.device
     text = f"{Path(found.model).name} {device}"
-    return serve(line, Engines(found.model, found.threads, found.device), do, text)
+    return serve(line, Engines(found.model, found.threads, found.device, found.profile), do, text)
 
 
 if __name__ == "__main__":

@@ -68,8 +68,9 @@ def test_the_fast_profile_takes_out_stems_as_well_as_the_best(engines: dict[str,
     print(
         f"best {np.mean(gains['best']):.3f} dB, fast {np.mean(gains['fast']):.3f} dB: {differences.round(3)}"
     )
-    assert abs(differences.mean()) <= 0.2
-    assert np.abs(differences).max() <= 0.5
+    # Measured: +0.002 dB on average, 0.039 dB at most
+    assert abs(differences.mean()) <= 0.05
+    assert np.abs(differences).max() <= 0.2
 
 
 @pytest.mark.slow
@@ -90,5 +91,5 @@ def test_the_fast_profile_predicts_the_same_v_at_every_step(engines: dict[str, E
             found.append(cosine(best[:, 1:], fast[:, 1:]))
             latents = rotated(latents, best, level, following)
     print(f"cosine of v: least {min(found):.5f}, mean {np.mean(found):.5f}")
-    assert len(found) == COUNT * STEPS
+    assert len(found) == COUNT * STEPS  # measured: 0.99965
     assert min(found) >= 0.999
