@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 
 from stemwright.bridge import messages as say
+from stemwright.bridge.grammar import NOT_FOUND, BadMessage, Message
 from stemwright.bridge.inputs import Inputs
 from stemwright.bridge.live import Live
-from stemwright.bridge.messages import BadMessage, Message
 from stemwright.bridge.midiactions import Action, with_defaults
 from stemwright.bridge.playing import play
 from stemwright.bridge.presets import Preset, filled, named_preset
@@ -93,7 +93,7 @@ class Actions:
             if row is not None and row.results:
                 play(self._live, row, 0, 1, self._inputs.region(job))
                 return
-        raise BadMessage(say.NOT_FOUND, "nothing has been made by a pad yet")
+        raise BadMessage(NOT_FOUND, "nothing has been made by a pad yet")
 
     def _stop(self, action: Action) -> None:
         if self._live is not None:

@@ -23,8 +23,9 @@ from pathlib import Path
 from types import TracebackType
 
 from stemwright.bridge import messages as say
+from stemwright.bridge.grammar import NOT_FOUND, BadMessage, Message, Value
 from stemwright.bridge.link import Line, LineDown, TcpLine, UdpLine
-from stemwright.bridge.messages import PORT, Fail, Message, Value
+from stemwright.bridge.messages import PORT, Fail
 from stemwright.bridge.transfer import fetch_file, send_file
 from stemwright.bridge.wire import BadPacket, Incoming, decode, encode
 from stemwright.engine.errors import BadInput, BadOutput, StemwrightError
@@ -168,7 +169,7 @@ class Client:
                 results[event.index] = event
                 yield event
             elif isinstance(event, say.Fail) and event.request in (say.AskJob.address, say.Cancel.address):
-                if event.request == say.AskJob.address and event.code == say.NOT_FOUND:
+                if event.request == say.AskJob.address and event.code == NOT_FOUND:
                     raise Refused(event)
             elif isinstance(event, ENDS):
                 end = event
@@ -341,7 +342,7 @@ def _read(incoming: Incoming) -> Message | None:
     kind = BY_ADDRESS.get(incoming.address)
     try:
         return None if kind is None else kind.parse(incoming.arguments)
-    except say.BadMessage:
+    except BadMessage:
         return None
 
 

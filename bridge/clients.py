@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from stemwright.bridge.messages import BAD_ARGS, BUSY, FORBIDDEN, BadMessage
+from stemwright.bridge.grammar import BAD_ARGS, BUSY, FORBIDDEN, BadMessage
 from stemwright.bridge.server import Peer
 
 LEASE = 60.0  # seconds a Notify holds

@@ -14,7 +14,7 @@ from itertools import islice
 
 import numpy as np
 
-from stemwright.bridge.messages import NO_AUDIO, BadMessage
+from stemwright.bridge.grammar import NO_AUDIO, BadMessage
 
 TICKS_PER_BEAT = 24
 TICKS_PER_SIXTEENTH = 6

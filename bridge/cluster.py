@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stemwright.bridge.messages import MODEL
+from stemwright.bridge.crew import Batch, Crew, Member
+from stemwright.bridge.grammar import MODEL
 from stemwright.bridge.nodes import Failure, Returned, Word
 from stemwright.bridge.pool import ENDS, MadeFile, Tell, WorkEvent
 from stemwright.bridge.raylink import ActorHandle, ActorLost, Cluster
@@ -33,7 +33,7 @@ LEAVING = 5.0  # seconds for an actor's thread to see that it is gone
 log = logging.getLogger(__name__)
 
 
-class RayPool:
+class RayPool(Crew["_Member"]):
     """A Pool of actors. address: of the cluster, "auto" for that of this machine
 
     threads  of each actor; None: 4, or what a node has
@@ -55,8 +55,7 @@ class RayPool:
         self._address, self._model, self._device = address, model, device
         self._threads, self._workers = threads, workers
         self._work, self._load = work, load
-        self._change = threading.Condition()
-        self._members: list[_Member] = []
+        super().__init__()
 
     def start(self, tell: Tell) -> None:
         """MissingExtra without Ray, NoCluster where none answers."""
@@ -66,33 +65,13 @@ class RayPool:
         arguments = (self._model, threads, device, self._work, self._load)
         count = self._workers or self._cluster.actors(threads)
         self._members = [
-            _Member(self._cluster, threads, arguments, self._change, tell, number) for number in range(count)
+            _Member(self._cluster, threads, arguments, self._change, number) for number in range(count)
         ]
         for member in self._members:
-            member.start()
-
-    def free(self) -> int:
-        return sum(member.is_free for member in self._members)
-
-    def give(self, batch: tuple[Request, ...], folders: tuple[Path, ...]) -> None:
-        with self._change:
-            member = min(self._members, key=lambda one: one.unfitness)
-            member.give(_Batch(batch, folders))
-
-    def cancel(self, job: str) -> None:
-        with self._change:
-            for member in self._members:
-                member.cancel(job)
+            member.start(tell)
 
     def stop(self, seconds: float) -> None:
-        with self._change:
-            for member in self._members:
-                member.leave()
-        deadline = time.monotonic() + seconds
-        for member in self._members:
-            member.wait_for_work(deadline)
-        for member in self._members:
-            member.end()
+        super().stop(seconds)
         if self._members:
             self._cluster.close()
 
@@ -104,36 +83,8 @@ class RayPool:
         return [actor.process() for actor in actors if actor is not None]
 
 
-@dataclass
-class _Batch:
-    """What a member has been given. left: jobs that have not ended"""
-
-    requests: tuple[Request, ...]
-    folders: tuple[Path, ...]
-    left: set[str] = field(default_factory=set)
-    is_sent: bool = False
-
-    def __post_init__(self) -> None:
-        self.left = {request.job for request in self.requests}
-
-    def folder(self, job: str) -> Path:
-        return next(folder for one, folder in zip(self.requests, self.folders, strict=True) if one.job == job)
-
-    def request(self, job: str) -> Request:
-        return next(one for one in self.requests if one.job == job)
-
-    @property
-    def inputs(self) -> list[Path]:
-        """Every file that they read, once."""
-        named = [name for one in self.requests for name in (one.path, one.like) if name]
-        return [Path(name) for name in dict.fromkeys(named)]
-
-
-class _Member:
-    """One actor and the thread that works with it. state: starting, ready, broken, stopped
-
-    What others may look at is changed while `change` is held; `tell` is called without.
-    """
+class _Member(Member):
+    """One actor and the thread that works with it."""
 
     def __init__(
         self,
@@ -141,55 +92,20 @@ class _Member:
         threads: int,
         arguments: Sequence[Any],
         change: threading.Condition,
-        tell: Tell,
         number: int,
     ) -> None:
+        super().__init__(change, f"ray {number}")
         self._cluster, self._threads, self._arguments = cluster, threads, arguments
-        self._change, self._tell_all = change, tell
-        self.state = "starting"
         self.actor: ActorHandle | None = None
-        self.batch: _Batch | None = None
         self._trouble = ""  # why it is broken
         self._losses = 0  # of actors, in a row, without a batch between
-        self._is_leaving = self._is_muted = False
-        self._thread = threading.Thread(target=self._keep, name=f"ray {number}", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
+    def _begin(self, batch: Batch) -> None:
+        """The thread waits for it."""
 
-    @property
-    def is_free(self) -> bool:
-        """A broken one counts: it tries again for the next job, and tells of it if it cannot."""
-        return self.batch is None and self.state in ("ready", "broken") and not self._is_leaving
-
-    @property
-    def unfitness(self) -> int:
-        return 3 if self.batch is not None else ("ready", "broken", "starting", "stopped").index(self.state)
-
-    def give(self, batch: _Batch) -> None:
-        if not self._is_leaving:
-            assert self.batch is None, "give only what `free` has room for"
-            self.batch = batch
-            self._change.notify_all()
-
-    def cancel(self, job: str) -> None:
-        if self.batch is None or job not in self.batch.left:
-            return
-        if self.batch.is_sent and self.actor is not None:
+    def _stop_job(self, batch: Batch, job: str) -> None:
+        if self.actor is not None:
             self.actor.cancel(job)
-        else:
-            self._ended(self.batch, job)
-            self._tell_all(WorkEvent("cancelled", job))
-
-    def leave(self) -> None:
-        self._is_leaving = True
-        self._change.notify_all()
-
-    def wait_for_work(self, deadline: float) -> None:
-        with self._change:
-            while self.batch is not None and self.batch.is_sent and (left := deadline - time.monotonic()) > 0:
-                self._change.wait(left)
-            self._is_muted = True
 
     def end(self) -> None:
         """The actor killed; its thread sees that."""
@@ -246,12 +162,12 @@ class _Member:
         elif found is not None:
             self._tell(WorkEvent("broken", code=MODEL, text=found.text))
 
-    def _next(self) -> _Batch:
+    def _next(self) -> Batch:
         """Waits for a batch; an empty one when it is time to leave."""
         with self._change:
             while self.batch is None and not self._is_leaving:
                 self._change.wait()
-            return self.batch or _Batch((), ())
+            return self.batch or Batch((), ())
 
     def _rest(self, seconds: float, *, is_short_for_work: bool = False) -> None:
         deadline = time.monotonic() + seconds
@@ -261,14 +177,14 @@ class _Member:
                     return
                 self._change.wait(left)
 
-    def _do(self, actor: ActorHandle, batch: _Batch) -> None:
+    def _do(self, actor: ActorHandle, batch: Batch) -> None:
         with self._change:
             requests = [one for one in batch.requests if one.job in batch.left]  # the others are cancelled
             batch.is_sent = True
         if not requests:
             return
         folders = [batch.folder(one.job) for one in requests]
-        if actor.sees(folders[0].parent, batch.inputs):
+        if actor.sees(folders[0].parent, _inputs(batch)):
             for _, event in actor.work("do", requests, [str(folder) for folder in folders], []):
                 self._heard(batch, event)
         else:
@@ -277,14 +193,14 @@ class _Member:
         if batch.left:
             self._end_all(batch, RuntimeError("the actor ended its work without a word"))
 
-    def _do_apart(self, actor: ActorHandle, batch: _Batch, requests: list[Request]) -> None:
+    def _do_apart(self, actor: ActorHandle, batch: Batch, requests: list[Request]) -> None:
         """The inputs go there, the results come back."""
         try:
-            contents = [path.read_bytes() for path in batch.inputs]
+            contents = [path.read_bytes() for path in _inputs(batch)]
         except OSError as error:
             self._end_all(batch, BadInput(f"the input cannot be read ({error.strerror}); is it still there?"))
             return
-        names = [str(path) for path in batch.inputs]
+        names = [str(path) for path in _inputs(batch)]
         with ExitStack() as stack:
             for request in requests:
                 folder = batch.folder(request.job)
@@ -294,7 +210,7 @@ class _Member:
             for word in actor.work("do", requests, None, names, contents=contents):
                 self._take(batch, word)
 
-    def _take(self, batch: _Batch, word: Word) -> None:
+    def _take(self, batch: Batch, word: Word) -> None:
         """A result into its folder, and done.json when all are there."""
         kind, value = word
         try:
@@ -309,13 +225,13 @@ class _Member:
                 clear(batch.folder(value.job))
             self._heard(batch, failed(value.job, error))
 
-    def _heard(self, batch: _Batch, event: WorkEvent) -> None:
+    def _heard(self, batch: Batch, event: WorkEvent) -> None:
         with self._change:
             if event.job not in batch.left:
                 return
+            self._tell(event)
             if event.kind in ENDS:
                 self._ended(batch, event.job)
-        self._tell(event)
 
     def _lost(self, error: ActorLost) -> None:
         """The actor is gone. What it had not begun is given to the next one."""
@@ -323,36 +239,33 @@ class _Member:
             self.actor, self.state = None, "starting"
             self._losses += 1
             batch = self.batch
+            is_over = error.has_begun or self._losses >= STARTS
+            if batch is not None and not is_over:
+                batch.is_sent = False
         log.warning("a Ray actor was lost: %s", error)
-        if batch is not None and (error.has_begun or self._losses >= STARTS):
+        if batch is not None and is_over:
             for job in sorted(batch.left):
                 self._heard(batch, WorkEvent("lost", job, text=str(error)))
-        elif batch is not None:
-            batch.is_sent = False
-        elif self._losses >= STARTS:
+        elif batch is None and is_over:
             self._tell(WorkEvent("broken", code=MODEL, text=str(error)))
         self._rest(min(LATE, SOON * 2 ** min(self._losses - 1, 10)))
 
-    def _fail_all(self, batch: _Batch, text: str) -> None:
+    def _fail_all(self, batch: Batch, text: str) -> None:
         for job in sorted(batch.left):
             self._heard(batch, WorkEvent("failed", job, code=MODEL, text=text))
 
-    def _end_all(self, batch: _Batch, error: Exception) -> None:
+    def _end_all(self, batch: Batch, error: Exception) -> None:
         for job in sorted(batch.left):
             self._heard(batch, failed(job, error))
 
-    def _ended(self, batch: _Batch, job: str) -> None:
-        batch.left.discard(job)
-        if not batch.left and self.batch is batch:
-            self.batch = None
-        self._change.notify_all()
 
-    def _tell(self, event: WorkEvent) -> None:
-        if not self._is_muted:
-            self._tell_all(event)
+def _inputs(batch: Batch) -> list[Path]:
+    """Every file that it reads, once."""
+    named = [name for one in batch.requests for name in (one.path, one.like) if name]
+    return [Path(name) for name in dict.fromkeys(named)]
 
 
-def _kept(batch: _Batch, event: WorkEvent) -> WorkEvent:
+def _kept(batch: Batch, event: WorkEvent) -> WorkEvent:
     """A job whose results have all come back: finished here, too."""
     folder = batch.folder(event.job)
     results = tuple(

@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from stemwright.bridge.messages import BUSY, BadMessage
+from stemwright.bridge.grammar import BUSY, BadMessage
 
 MOST = 2000  # errands that wait
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from stemwright.bridge.messages import Accepted, Cancelled, Captured, Fail, Finished, Message, Progress
+from stemwright.bridge.grammar import Message
+from stemwright.bridge.messages import Accepted, Cancelled, Captured, Fail, Finished, Progress
 from stemwright.bridge.midiactions import Trigger
 from stemwright.bridge.midimap import Binding, Lights
 

@@ -28,7 +28,19 @@ from pathlib import Path
 from typing import Any
 
 from stemwright.bridge import messages as say
-from stemwright.bridge.messages import BadMessage, Message, Pairs
+from stemwright.bridge.grammar import (
+    BAD_ARGS,
+    BUSY,
+    DISK_FULL,
+    FORBIDDEN_PATH,
+    INTERNAL,
+    NOT_FOUND,
+    QUEUE_FULL,
+    TOO_LARGE,
+    BadMessage,
+    Message,
+    Pairs,
+)
 from stemwright.bridge.request import ID, SOURCES, Request, make
 from stemwright.engine.writing import FULL
 
@@ -42,7 +54,7 @@ REQUEST, INPUT, STATUS, DONE, CANCEL, OUT = (
 )  # fmt: skip
 CARD = ".server.json"
 CARD_EVERY = 5.0  # seconds
-FOR_LATER = (say.QUEUE_FULL, say.BUSY)  # refusals that a folder waits out
+FOR_LATER = (QUEUE_FULL, BUSY)  # refusals that a folder waits out
 
 Answer = Callable[[Message], None]
 
@@ -304,16 +316,16 @@ def read_request(folder: Path, fill: Callable[[Pairs], Pairs]) -> Request:
     """The request of a job's folder, its files named in full; BadMessage says what is wrong with it."""
     content = _json(_read_small(folder / REQUEST))
     if not isinstance(content, dict):
-        raise BadMessage(say.BAD_ARGS, "request.json is no JSON object")
+        raise BadMessage(BAD_ARGS, "request.json is no JSON object")
     job, task, prompts = (
         content.pop("job", folder.name),
         content.pop("task", None),
         content.pop("prompts", []),
     )
     if job != folder.name:
-        raise BadMessage(say.BAD_ARGS, f'"job" is {job!r:.70}; it is the folder\'s name, {folder.name}')
+        raise BadMessage(BAD_ARGS, f'"job" is {job!r:.70}; it is the folder\'s name, {folder.name}')
     if not isinstance(task, str) or not isinstance(prompts, list):
-        raise BadMessage(say.BAD_ARGS, 'request.json needs a "task"; "prompts" is a list of texts')
+        raise BadMessage(BAD_ARGS, 'request.json needs a "task"; "prompts" is a list of texts')
     if task != "generate" and not any(content.get(source) is not None for source in SOURCES):
         content["path"] = INPUT
     pairs: list[Any] = [("prompt", prompt) for prompt in prompts]
@@ -330,9 +342,9 @@ def _named(folder: Path, name: str, value: Any) -> Any:
     try:
         place = (folder / value).resolve(strict=True)
         if not (folder in place.parents and stat.S_ISREG(place.stat().st_mode)):
-            raise BadMessage(say.FORBIDDEN_PATH, f"{name} is {value!r:.80}; give a file inside the folder")
+            raise BadMessage(FORBIDDEN_PATH, f"{name} is {value!r:.80}; give a file inside the folder")
     except (OSError, ValueError, RuntimeError) as error:  # ValueError: a NUL; RuntimeError: a ring of links
-        raise BadMessage(say.NOT_FOUND, f"{name} is {value!r:.80}; no such file in the folder") from error
+        raise BadMessage(NOT_FOUND, f"{name} is {value!r:.80}; no such file in the folder") from error
     return str(place)
 
 
@@ -341,15 +353,15 @@ def _read_small(path: Path) -> bytes:
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise BadMessage(say.FORBIDDEN_PATH, f"{path.name} is no plain file")
+            raise BadMessage(FORBIDDEN_PATH, f"{path.name} is no plain file")
         with os.fdopen(os.open(path, flags | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise BadMessage(say.FORBIDDEN_PATH, f"{path.name} is no plain file")
+                raise BadMessage(FORBIDDEN_PATH, f"{path.name} is no plain file")
             data = file.read(LARGEST_REQUEST + 1)
     except OSError as error:
-        raise BadMessage(say.BAD_ARGS, f"{path.name} cannot be read ({error.strerror})") from error
+        raise BadMessage(BAD_ARGS, f"{path.name} cannot be read ({error.strerror})") from error
     if len(data) > LARGEST_REQUEST:
-        raise BadMessage(say.TOO_LARGE, f"{path.name} is over {LARGEST_REQUEST} bytes")
+        raise BadMessage(TOO_LARGE, f"{path.name} is over {LARGEST_REQUEST} bytes")
     return data
 
 
@@ -357,9 +369,9 @@ def _json(data: bytes) -> Any:
     try:
         return json.loads(data.decode("utf-8-sig"), parse_constant=_refused_constant)
     except RecursionError as error:
-        raise BadMessage(say.BAD_ARGS, "request.json nests too deeply") from error
+        raise BadMessage(BAD_ARGS, "request.json nests too deeply") from error
     except ValueError as error:  # also what is not UTF-8
-        raise BadMessage(say.BAD_ARGS, f"request.json is not JSON: {error!s:.200}") from error
+        raise BadMessage(BAD_ARGS, f"request.json is not JSON: {error!s:.200}") from error
 
 
 def _refused_constant(name: str) -> None:
@@ -400,7 +412,7 @@ def _refusal(name: str, error: BadMessage) -> say.Fail:
 
 def _undelivered(job: Watched, error: OSError) -> say.Fail:
     text = f"the results could not be put into {OUT}/ ({error.strerror})"
-    code = say.DISK_FULL if error.errno in FULL else say.INTERNAL
+    code = DISK_FULL if error.errno in FULL else INTERNAL
     return say.Fail(say.PREFIX, code, text, job.request.job)
 
 

@@ -16,9 +16,17 @@ from stemwright.bridge import clients as who
 from stemwright.bridge import messages as say
 from stemwright.bridge.clients import Clients, Gate
 from stemwright.bridge.desk import Desk
+from stemwright.bridge.grammar import (
+    BAD_ARGS,
+    INTERNAL,
+    NO_AUDIO,
+    NOT_FOUND,
+    UNKNOWN_ADDRESS,
+    BadMessage,
+    Message,
+)
 from stemwright.bridge.inputs import Inputs
 from stemwright.bridge.live import Live
-from stemwright.bridge.messages import BadMessage, Message
 from stemwright.bridge.midi import Midi
 from stemwright.bridge.playing import play
 from stemwright.bridge.presets import Preset, filled
@@ -84,7 +92,7 @@ class Handlers:
             self._parts.gate.check(peer, is_open=found is not None and found[0] in OPEN)
             if found is None:
                 raise BadMessage(
-                    say.UNKNOWN_ADDRESS,
+                    UNKNOWN_ADDRESS,
                     f"no request {incoming.address!r:.80}; see {say.PREFIX}/version, OSCQuery",
                 )
             kind, method = found
@@ -130,10 +138,10 @@ class Handlers:
             try:
                 errand()
             except (BadMessage, StemwrightError) as error:
-                code = error.code if isinstance(error, BadMessage) else say.INTERNAL
+                code = error.code if isinstance(error, BadMessage) else INTERNAL
                 answer(say.Fail(asked.address, code, str(error), job))
             except Exception as error:
-                answer(say.Fail(asked.address, say.INTERNAL, "an error of ours; the log has more", job))
+                answer(say.Fail(asked.address, INTERNAL, "an error of ours; the log has more", job))
                 raise error
 
         self._parts.desk.put(safe)
@@ -153,7 +161,7 @@ class Handlers:
 
     def _notify(self, asked: say.Notify, peer: Peer, answer: Answer) -> None:
         if asked.on not in (0, 1):
-            raise BadMessage(say.BAD_ARGS, f"on is {asked.on}; it may be 0 or 1")
+            raise BadMessage(BAD_ARGS, f"on is {asked.on}; it may be 0 or 1")
         if asked.on:
             self._parts.clients.listen(peer, asked.port)
             answer(say.Done(asked.address, f"{who.LEASE:.0f}"))
@@ -187,7 +195,7 @@ class Handlers:
         def tell() -> None:
             told = self._parts.queue.told(asked.job)
             if not told:
-                raise BadMessage(say.NOT_FOUND, f"no job {asked.job!r:.70}; it may be too old")
+                raise BadMessage(NOT_FOUND, f"no job {asked.job!r:.70}; it may be too old")
             _each(answer, told)
 
         self._later(asked, answer, tell, asked.job)
@@ -234,7 +242,7 @@ class Handlers:
         longest = TCP_BUFFER if peer.kind == "tcp" else UDP_BUFFER
         if asked.offset < 0 or not 1 <= asked.length <= longest:
             raise BadMessage(
-                say.BAD_ARGS, f"{asked.length} bytes from {asked.offset}; 1 to {longest} here, from 0 up"
+                BAD_ARGS, f"{asked.length} bytes from {asked.offset}; 1 to {longest} here, from 0 up"
             )
 
         def tell() -> None:
@@ -245,14 +253,14 @@ class Handlers:
                     file.seek(min(asked.offset, size))
                     data = file.read(asked.length)
             except OSError as error:
-                raise BadMessage(say.NOT_FOUND, f"the result is gone ({error.strerror})") from error
+                raise BadMessage(NOT_FOUND, f"the result is gone ({error.strerror})") from error
             self.send(peer, say.Buffer(asked.job, asked.index, asked.offset, size, data))
 
         self._later(asked, answer, tell, asked.job)
 
     def _learn(self, asked: say.Learn, peer: Peer, answer: Answer) -> None:
         if self._parts.midi is None:
-            raise BadMessage(say.NO_AUDIO, "no MIDI here; start with: stemwright serve --midi")
+            raise BadMessage(NO_AUDIO, "no MIDI here; start with: stemwright serve --midi")
         self._parts.midi.learn(asked.action)
         answer(say.Done(asked.address, asked.action))
 
@@ -260,9 +268,9 @@ class Handlers:
         """The finished job that has this result."""
         row = self._parts.queue.row(job)
         if row is None:
-            raise BadMessage(say.NOT_FOUND, f"no job {job!r:.70}; it may be too old")
+            raise BadMessage(NOT_FOUND, f"no job {job!r:.70}; it may be too old")
         if not 0 <= index < len(row.results):
-            raise BadMessage(say.NOT_FOUND, f"{job} is {row.state} and has {len(row.results)} results")
+            raise BadMessage(NOT_FOUND, f"{job} is {row.state} and has {len(row.results)} results")
         return row
 
 

@@ -9,16 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stemwright.bridge.messages import (
-    BAD_ARGS,
-    ID_IN_USE,
-    NO_AUDIO,
-    NOT_FOUND,
-    UNKNOWN_MODEL,
-    BadMessage,
-    Capture,
-    Captured,
-)
+from stemwright.bridge.grammar import BAD_ARGS, ID_IN_USE, NO_AUDIO, NOT_FOUND, UNKNOWN_MODEL, BadMessage
+from stemwright.bridge.messages import Capture, Captured
 from stemwright.bridge.request import ID, Request
 from stemwright.bridge.roots import Roots
 from stemwright.bridge.uploads import Uploads

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from stemwright.bridge.errors import BadSpool
-from stemwright.bridge.messages import INTERNAL, Result
+from stemwright.bridge.grammar import INTERNAL
+from stemwright.bridge.messages import Result
 from stemwright.bridge.request import Request
 from stemwright.engine.writing import quoted
 

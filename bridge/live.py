@@ -22,7 +22,7 @@ import numpy as np
 
 from stemwright.bridge.devices import Device
 from stemwright.bridge.errors import NoAudio
-from stemwright.bridge.messages import BAD_ARGS, NO_AUDIO, BadMessage
+from stemwright.bridge.grammar import BAD_ARGS, NO_AUDIO, BadMessage
 from stemwright.bridge.playback import make_clip
 from stemwright.bridge.ring import Overrun, Ring, Times
 from stemwright.bridge.sound import FIRST_FRAME, packed_clip

@@ -12,12 +12,10 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
 
-from stemwright.bridge.messages import MODEL
+from stemwright.bridge.crew import Batch, Crew, Member
+from stemwright.bridge.grammar import MODEL
 from stemwright.bridge.pool import ENDS, Tell, WorkEvent
-from stemwright.bridge.request import Request
 from stemwright.bridge.worker import lines
 from stemwright.engine.runtimes.ort import cores
 
@@ -30,7 +28,7 @@ SHORT = 10.0  # seconds: a life that ends sooner, with nothing done, makes the n
 log = logging.getLogger(__name__)
 
 
-class LocalPool:
+class LocalPool(Crew["_Worker"]):
     """A Pool of `workers` processes. threads: of each; None: the cores shared out among them
 
     command  what starts one; it speaks as `worker` does
@@ -51,134 +49,43 @@ class LocalPool:
             *(sys.executable, "-m", "stemwright.bridge.worker"),
             *("--model", model, "--threads", str(each), "--device", device, "--profile", profile),
         )
-        self._change = threading.Condition()
-        self._workers = [_Worker(self._command, self._change, number) for number in range(workers)]
+        super().__init__()
+        self._members = [_Worker(self._command, self._change, number) for number in range(workers)]
 
     def start(self, tell: Tell) -> None:
-        for worker in self._workers:
+        for worker in self._members:
             worker.start(tell)
-
-    def free(self) -> int:
-        with self._change:
-            return sum(worker.is_free for worker in self._workers)
-
-    def give(self, batch: tuple[Request, ...], folders: tuple[Path, ...]) -> None:
-        with self._change:
-            worker = min(self._workers, key=lambda one: one.unfitness)
-            worker.give(_Batch(batch, folders))
-
-    def cancel(self, job: str) -> None:
-        with self._change:
-            for worker in self._workers:
-                worker.cancel(job)
-
-    def stop(self, seconds: float) -> None:
-        with self._change:
-            for worker in self._workers:
-                worker.leave()
-        deadline = time.monotonic() + seconds
-        for worker in self._workers:
-            worker.wait_for_work(deadline)
-        for worker in self._workers:
-            worker.end()
 
     @property
     def processes(self) -> list[int]:
         """Their numbers, of those that live."""
         with self._change:
-            return [worker.process.pid for worker in self._workers if worker.process is not None]
+            return [worker.process.pid for worker in self._members if worker.process is not None]
 
 
-@dataclass
-class _Batch:
-    """What a worker has been given. left: jobs that have not ended"""
-
-    requests: tuple[Request, ...]
-    folders: tuple[Path, ...]
-    left: set[str] = field(default_factory=set)
-    is_sent: bool = False
-    timers: list[threading.Timer] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.left = {request.job for request in self.requests}
-
-    def close(self) -> None:
-        for timer in self.timers:
-            timer.cancel()
-
-    def words(self) -> dict[str, object]:
-        return {
-            "do": "give",
-            "batch": [request.to_json() for request in self.requests],
-            "folders": [str(folder) for folder in self.folders],
-        }
-
-
-class _Worker:
-    """One process and the thread that keeps it alive. state: starting, ready, broken, stopped
-
-    Everything here is changed while `change` is held, except by `_told`.
-    """
+class _Worker(Member):
+    """One process and the thread that keeps it alive."""
 
     def __init__(self, command: Sequence[str], change: threading.Condition, number: int) -> None:
-        self._command, self._change = list(command), change
-        self.state = "starting"
-        self.batch: _Batch | None = None
+        super().__init__(change, f"worker {number}")
+        self._command = list(command)
         self.process: subprocess.Popen[bytes] | None = None
-        self._is_leaving = False  # no new work
-        self._is_muted = False  # nothing is told any more
         self._is_awaited = False  # somebody needs it now
         self._starts = 0  # in a row without getting ready
         self._short_lives = 0  # in a row
         self._has_worked = False  # this life has brought a job to its end
         self._trouble = ""  # why it does not start, in its own words
         self._last_words: deque[str] = deque(maxlen=5)  # on standard error
-        self._thread = threading.Thread(target=self._keep, name=f"worker {number}", daemon=True)
 
-    def start(self, tell: Tell) -> None:
-        self._tell = tell
-        self._thread.start()
-
-    @property
-    def is_free(self) -> bool:
-        """A broken one counts: it starts again for the next job, and tells of it if it cannot."""
-        return self.batch is None and self.state in ("ready", "broken") and not self._is_leaving
-
-    @property
-    def unfitness(self) -> int:
-        return 3 if self.batch is not None else ("ready", "broken", "starting").index(self.state)
-
-    def give(self, batch: _Batch) -> None:
-        if self._is_leaving:
-            return
-        assert self.batch is None, "give only what `free` has room for"
-        self.batch = batch
+    def _begin(self, batch: Batch) -> None:
         if self.state == "ready":
-            self._send_batch()
+            self._send(batch)
         else:
             self._is_awaited = True
-            self._change.notify_all()
 
-    def cancel(self, job: str) -> None:
-        if self.batch is None or job not in self.batch.left:
-            return
-        if self.batch.is_sent:
-            self._say({"do": "cancel", "job": job})
-            self._end_later(self.batch, job)
-        else:
-            self._tell(WorkEvent("cancelled", job))
-            self._ended(job)
-
-    def leave(self) -> None:
-        self._is_leaving = True
-        self._change.notify_all()
-
-    def wait_for_work(self, deadline: float) -> None:
-        """Until it has nothing to do, or the time is over."""
-        with self._change:
-            while self.batch is not None and self.batch.is_sent and (left := deadline - time.monotonic()) > 0:
-                self._change.wait(left)
-            self._is_muted = True
+    def _stop_job(self, batch: Batch, job: str) -> None:
+        self._say({"do": "cancel", "job": job})
+        self._end_later(batch, job)
 
     def end(self) -> None:
         """The pipe closed, the process and the thread ended."""
@@ -258,16 +165,16 @@ class _Worker:
             if event.kind == "ready":
                 self.state, self._starts = "ready", 0
                 if self.batch is not None and not self._is_leaving:
-                    self._send_batch()
+                    self._send(self.batch)
             elif event.kind == "broken":
                 self.state = "broken"
                 self._trouble = event.text
                 return  # told when it has ended
-            if not self._is_muted:
-                self._tell(event)
+            self._tell(event)
             if event.kind in ENDS:
                 self._has_worked = True
-                self._ended(event.job)
+                if self.batch is not None:
+                    self._ended(self.batch, event.job)
 
     def _mourn(self) -> None:
         """The process has ended: what that means for its work."""
@@ -293,7 +200,7 @@ class _Worker:
             else:
                 self.state = "starting"
             for event in events:
-                if not self._is_muted and (event.kind == "lost" or not self._is_leaving):
+                if event.kind == "lost" or not self._is_leaving:
                     self._tell(event)
             self._change.notify_all()
 
@@ -321,10 +228,10 @@ class _Worker:
                 self._last_words.append(text)
                 log.warning("worker: %s", text[:500])
 
-    def _send_batch(self) -> None:
-        assert self.batch is not None
-        self.batch.is_sent = True
-        self._say(self.batch.words())
+    def _send(self, batch: Batch) -> None:
+        batch.is_sent = True
+        requests = [request.to_json() for request in batch.requests]
+        self._say({"do": "give", "batch": requests, "folders": list(map(str, batch.folders))})
 
     def _say(self, words: dict[str, object]) -> None:
         """A pipe that is broken shows at its other end: the process is dead, and that is seen there."""
@@ -335,16 +242,7 @@ class _Worker:
             while left:
                 left = left[self.process.stdin.write(left) :]
 
-    def _ended(self, job: str) -> None:
-        if self.batch is None:
-            return
-        self.batch.left.discard(job)
-        if not self.batch.left:
-            self.batch.close()
-            self.batch = None
-        self._change.notify_all()
-
-    def _end_later(self, batch: _Batch, job: str) -> None:
+    def _end_later(self, batch: Batch, job: str) -> None:
         """A process that does not notice in time is ended."""
 
         def look() -> None:

@@ -20,8 +20,8 @@ from typing import Any
 
 from stemwright.bridge.clock import Clock
 from stemwright.bridge.feedback import LightBoard, light_of
+from stemwright.bridge.grammar import Message, Pairs, Value
 from stemwright.bridge.mapwriting import save
-from stemwright.bridge.messages import Message, Pairs, Value
 from stemwright.bridge.midiactions import PRESSED, Action, Trigger, fired, merged, parsed
 from stemwright.bridge.mididriver import Driver, ProcessDriver
 from stemwright.bridge.midimap import Binding, MidiMap, check_pairing, user_map

@@ -16,7 +16,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 
-from stemwright.bridge.messages import BAD_ARGS, BadMessage, Pairs, Value
+from stemwright.bridge.grammar import BAD_ARGS, BadMessage, Pairs, Value
 from stemwright.bridge.options import BY_NAME, JOB_TASKS, Option, checked
 from stemwright.bridge.request import SOURCES
 

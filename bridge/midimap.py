@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from stemwright.bridge.messages import BAD_ARGS, BadMessage, Pairs
+from stemwright.bridge.grammar import BAD_ARGS, BadMessage, Pairs
 from stemwright.bridge.midiactions import HIGHEST, KINDS, Action, Trigger, parsed
 from stemwright.bridge.options import checked
 from stemwright.engine.errors import StemwrightError

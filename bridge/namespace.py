@@ -11,16 +11,8 @@ import re
 from typing import Any
 
 from stemwright.bridge import messages as say
-from stemwright.bridge.messages import (
-    EVENTS,
-    PREFIX,
-    REPLIES,
-    REQUESTS,
-    JobRequest,
-    Message,
-    shape,
-    signature,
-)
+from stemwright.bridge.grammar import CODES, Message, shape, signature
+from stemwright.bridge.messages import EVENTS, PREFIX, REPLIES, REQUESTS, JobRequest
 from stemwright.bridge.options import OPTIONS, Option
 
 Node = dict[str, Any]
@@ -51,7 +43,7 @@ RANGES: dict[type[Message], dict[str, dict[str, Any]]] = {
     say.JobState: {"state": {"VALS": JOB_STATES}, "progress": UNIT},
     say.Progress: {"done": UNIT, "stage": {"VALS": ["encode", "sample", "render"]}},
     say.Result: {"index": COUNT, "count": COUNT, "seed": COUNT},
-    say.Fail: {"code": {"VALS": list(say.CODES)}},
+    say.Fail: {"code": {"VALS": list(CODES)}},
 }
 
 

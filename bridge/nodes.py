@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stemwright.bridge.messages import INTERNAL
+from stemwright.bridge.grammar import INTERNAL
 from stemwright.bridge.pool import ENDS, WorkEvent
 from stemwright.bridge.request import Request
 from stemwright.bridge.worker import Engines, Work

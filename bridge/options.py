@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stemwright.bridge.messages import BAD_ARGS, BadMessage, Value, fitted
+from stemwright.bridge.grammar import BAD_ARGS, BadMessage, Value, fitted
 
 JOB_TASKS = ("extract", "add", "accompany", "generate")
 MOST_VARIATIONS = 16

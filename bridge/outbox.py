@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from stemwright.bridge import messages as say
+from stemwright.bridge.grammar import Message
 from stemwright.bridge.journal import CANCELLED, FINISHED, Row
-from stemwright.bridge.messages import Message
 from stemwright.bridge.request import Request
 
 Answer = Callable[[Message], None]

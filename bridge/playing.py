@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from stemwright.bridge.grammar import NO_AUDIO, NOT_FOUND, BadMessage
 from stemwright.bridge.inputs import Region
 from stemwright.bridge.live import Live
-from stemwright.bridge.messages import NO_AUDIO, NOT_FOUND, BadMessage
 from stemwright.bridge.queue import Row
 from stemwright.engine.audio import read
 from stemwright.engine.errors import StemwrightError

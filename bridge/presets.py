@@ -19,7 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from stemwright.bridge.messages import BAD_ARGS, UNKNOWN_PRESET, BadMessage, Pairs, Value
+from stemwright.bridge.grammar import BAD_ARGS, UNKNOWN_PRESET, BadMessage, Pairs, Value
 from stemwright.bridge.options import BY_NAME, JOB_TASKS, checked
 from stemwright.bridge.request import ID, SOURCES
 from stemwright.engine.errors import BadPrompt

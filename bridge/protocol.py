@@ -19,7 +19,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from stemwright.bridge import messages as say
-from stemwright.bridge.messages import CODES, EVENTS, REPLIES, REQUESTS, Message, shape, signature
+from stemwright.bridge.grammar import CODES, Message, shape, signature
+from stemwright.bridge.messages import EVENTS, REPLIES, REQUESTS
 from stemwright.bridge.namespace import linked, meaning, namespace, short
 from stemwright.bridge.options import JOB_TASKS, OPTIONS, Option
 from stemwright.engine.errors import BadOutput

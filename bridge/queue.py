@@ -18,6 +18,17 @@ from functools import partial
 from typing import Any
 
 from stemwright.bridge import messages as say
+from stemwright.bridge.grammar import (
+    BUSY,
+    DISK_FULL,
+    ID_IN_USE,
+    INTERNAL,
+    NOT_FOUND,
+    QUEUE_FULL,
+    WORKER_LOST,
+    BadMessage,
+    Message,
+)
 from stemwright.bridge.journal import (
     CANCELLED,
     FAILED,
@@ -29,7 +40,6 @@ from stemwright.bridge.journal import (
     Row,
     is_full,
 )
-from stemwright.bridge.messages import BadMessage, Message
 from stemwright.bridge.order import Waiting
 from stemwright.bridge.outbox import Answer, Outbox, ending, refusal
 from stemwright.bridge.pool import MadeFile, Pool, WorkEvent
@@ -123,7 +133,7 @@ class Queue:
         The same request again is told Accepted again, and its end if it has come to one.
         """
         if self._inbox.qsize() > MOST_INCOMING:
-            answer(refusal(request, say.BUSY, "too many requests wait; ask again in a second"))
+            answer(refusal(request, BUSY, "too many requests wait; ask again in a second"))
             return
         self._inbox.put(partial(self._submitted, request, client, answer))
 
@@ -243,7 +253,7 @@ class Queue:
             return
         except Exception:
             log.exception("job %s: an error of ours", request.job)
-            self._outbox.answer(answer, refusal(request, say.INTERNAL, "an error of ours; the log has more"))
+            self._outbox.answer(answer, refusal(request, INTERNAL, "an error of ours; the log has more"))
             return
         self._outbox.new.add(request.job)
         self._outbox.answer(answer, say.Accepted(request.job, self._ahead(row)), request.job)
@@ -255,7 +265,7 @@ class Queue:
         job = request.job
         if known.asked != request:
             text = f"a job {job!r} exists and is another one; choose another id"
-            self._outbox.answer(answer, refusal(request, say.ID_IN_USE, text))
+            self._outbox.answer(answer, refusal(request, ID_IN_USE, text))
             return
         ahead = self._ahead(known.row) if known.row.state == QUEUED else 0
         self._outbox.answer(answer, say.Accepted(job, ahead), job)
@@ -266,17 +276,15 @@ class Queue:
     def _refuse_full(self, client: str) -> None:
         limits, table = self._limits, self._table
         if self._is_stopping:
-            raise BadMessage(say.BUSY, "the server is stopping; ask again when it is back")
+            raise BadMessage(BUSY, "the server is stopping; ask again when it is back")
         own, every = table.of_client(client), table.count(QUEUED) + table.count(RUNNING)
         if own >= limits.per_client:
             raise BadMessage(
-                say.QUEUE_FULL,
+                QUEUE_FULL,
                 f"you have {own} jobs waiting, {limits.per_client} at most; wait for some to end",
             )
         if every >= limits.queue:
-            raise BadMessage(
-                say.QUEUE_FULL, f"{every} jobs wait, {limits.queue} at most; wait for some to end"
-            )
+            raise BadMessage(QUEUE_FULL, f"{every} jobs wait, {limits.queue} at most; wait for some to end")
         self._retention.refuse_full()
 
     def _ahead(self, row: Row) -> int:
@@ -289,9 +297,7 @@ class Queue:
         entry = self._table.find(job)
         if entry is None:
             text = f"no job {job!r:.70}; it may be too old"
-            self._outbox.answer(
-                answer, say.Fail(say.Cancel.address, say.NOT_FOUND, text, job[: say.LONGEST_ID])
-            )
+            self._outbox.answer(answer, say.Fail(say.Cancel.address, NOT_FOUND, text, job[: say.LONGEST_ID]))
             return
         self._outbox.answer(answer, say.Done(say.Cancel.address, job))
         if entry.row.state == QUEUED:
@@ -326,7 +332,7 @@ class Queue:
             self._end(entry, FAILED, code=error.code, text=str(error))
             return False
         except OSError as error:
-            code = say.DISK_FULL if error.errno in FULL else say.INTERNAL
+            code = DISK_FULL if error.errno in FULL else INTERNAL
             text = f"the job's folder cannot be made ({error.strerror}). Check the spool's disk."
             self._end(entry, FAILED, code=code, text=text)
             return False
@@ -386,7 +392,7 @@ class Queue:
             text = (
                 f"the engine's process ended {entry.row.attempts} times while it worked on this job{reason}"
             )
-            self._end(entry, FAILED, code=say.WORKER_LOST, text=text)
+            self._end(entry, FAILED, code=WORKER_LOST, text=text)
         else:
             row = replace(entry.row, state=QUEUED, progress=0.0, stage="")
             self._table.put(replace(entry, row=row))
@@ -444,7 +450,7 @@ class Queue:
         except Exception:
             log.exception("an error of ours in the pool")
             for entry in entries:
-                self._end(entry, FAILED, code=say.INTERNAL, text="an error of ours; the log has more")
+                self._end(entry, FAILED, code=INTERNAL, text="an error of ours; the log has more")
             self._inbox.put(self._read_news)  # so that it is told
             return
         for entry in entries:
@@ -454,7 +460,7 @@ class Queue:
     def _not_kept(self, error: Exception, job: str) -> Message:
         entry = self._table.find(job)
         assert entry is not None, job
-        code = say.DISK_FULL if is_full(error) else say.INTERNAL
+        code = DISK_FULL if is_full(error) else INTERNAL
         text = f"the journal cannot be written ({error}). Free some space on the spool's disk."
         return refusal(entry.asked, code, text)
 

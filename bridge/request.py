@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from stemwright.bridge.messages import BAD_ARGS, LONGEST_ID, BadMessage, Value
+from stemwright.bridge.grammar import BAD_ARGS, BadMessage, Value
+from stemwright.bridge.messages import LONGEST_ID
 from stemwright.bridge.options import JOB_TASKS, checked
 
 ID = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{LONGEST_ID - 1}}}")

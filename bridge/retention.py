@@ -7,8 +7,9 @@ import sqlite3
 import time
 from dataclasses import dataclass
 
+from stemwright.bridge.grammar import DISK_FULL, BadMessage
 from stemwright.bridge.journal import FINISHED, Entry, Journal, Row
-from stemwright.bridge.messages import DISK_FULL, BadMessage, Result
+from stemwright.bridge.messages import Result
 from stemwright.bridge.spool import Spool, size
 from stemwright.bridge.table import Table
 

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from stemwright.bridge.messages import FORBIDDEN_PATH, NOT_FOUND, TOO_LARGE, BadMessage
+from stemwright.bridge.grammar import FORBIDDEN_PATH, NOT_FOUND, TOO_LARGE, BadMessage
 from stemwright.engine.writing import quoted
 
 LARGEST = 2 << 30  # bytes of an input

@@ -14,7 +14,22 @@ from pathlib import Path
 from stemwright.bridge import messages as say
 from stemwright.bridge.client import Client, NoServer, Refused, publish
 from stemwright.bridge.clients import is_here
-from stemwright.bridge.messages import PORT, BadMessage, Fail, Message, Value
+from stemwright.bridge.grammar import (
+    BAD_INPUT,
+    BUSY,
+    CODES,
+    DISK_FULL,
+    FORBIDDEN,
+    INTERNAL,
+    MODEL,
+    QUEUE_FULL,
+    UNKNOWN_MODEL,
+    WORKER_LOST,
+    BadMessage,
+    Message,
+    Value,
+)
+from stemwright.bridge.messages import PORT, Fail
 from stemwright.bridge.options import BY_NAME, JOB_TASKS, MOST_VARIATIONS, checked
 from stemwright.engine.commands.flags import whole
 from stemwright.engine.commands.outputs import fitted, make_folder
@@ -54,9 +69,9 @@ class NoRoom(StemwrightError):
 
 
 ERRORS: dict[str, type[StemwrightError]] = {  # what a refusal ends the command with; others with BadJob
-    say.BAD_INPUT: BadInput, say.MODEL: ModelError, say.UNKNOWN_MODEL: ModelError, say.DISK_FULL: BadOutput,
-    say.BUSY: NoRoom, say.QUEUE_FULL: NoRoom, say.FORBIDDEN: NoRoom, say.WORKER_LOST: StemwrightError,
-    say.INTERNAL: StemwrightError,
+    BAD_INPUT: BadInput, MODEL: ModelError, UNKNOWN_MODEL: ModelError, DISK_FULL: BadOutput,
+    BUSY: NoRoom, QUEUE_FULL: NoRoom, FORBIDDEN: NoRoom, WORKER_LOST: StemwrightError,
+    INTERNAL: StemwrightError,
 }  # fmt: skip
 
 
@@ -378,7 +393,7 @@ def copy(source: Path, place: Path, *, overwrite: bool) -> None:
 
 def as_error(fail: Fail) -> StemwrightError:
     """What the server said as an error of ours, with its exit code."""
-    return ERRORS.get(fail.code, BadJob)(fail.text or say.CODES.get(fail.code, fail.code))
+    return ERRORS.get(fail.code, BadJob)(fail.text or CODES.get(fail.code, fail.code))
 
 
 def _sendable(path: Path) -> str:

@@ -15,13 +15,13 @@ from stemwright.bridge.actions import Actions
 from stemwright.bridge.clients import Clients, Gate, Network
 from stemwright.bridge.desk import Desk
 from stemwright.bridge.folder import FolderWatch
+from stemwright.bridge.grammar import BadMessage, Message
 from stemwright.bridge.handlers import Handlers, Parts, status
 from stemwright.bridge.inputs import Inputs
 from stemwright.bridge.limiter import Limiter
 from stemwright.bridge.live import Live
 from stemwright.bridge.local import LocalPool
 from stemwright.bridge.log import Log
-from stemwright.bridge.messages import BadMessage, Message
 from stemwright.bridge.midi import Midi
 from stemwright.bridge.midimap import read_map
 from stemwright.bridge.oscquery import OscQuery

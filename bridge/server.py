@@ -17,8 +17,9 @@ from contextlib import suppress
 from itertools import count
 
 from stemwright.bridge.connections import PATIENCE, Connections
+from stemwright.bridge.grammar import BUSY, INTERNAL, Message
 from stemwright.bridge.limiter import FewLines, Limiter
-from stemwright.bridge.messages import BUSY, INTERNAL, LONGEST_REPLY, PORT, Fail, Message
+from stemwright.bridge.messages import LONGEST_REPLY, PORT, Fail
 from stemwright.bridge.ports import listening
 from stemwright.bridge.traffic import Peer, Traffic
 from stemwright.bridge.wire import BadPacket, Incoming, decode, encode

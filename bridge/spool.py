@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from stemwright.bridge.errors import BadSpool, SpoolInUse
-from stemwright.bridge.messages import BadMessage
+from stemwright.bridge.grammar import BadMessage
 from stemwright.bridge.pool import MadeFile
 from stemwright.bridge.request import Request
 from stemwright.engine.errors import StemwrightError

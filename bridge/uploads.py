@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stemwright.bridge.messages import (
+from stemwright.bridge.grammar import (
     BAD_ARGS,
     BAD_INPUT,
     BUSY,
@@ -20,14 +20,9 @@ from stemwright.bridge.messages import (
     NOT_FOUND,
     TOO_LARGE,
     BadMessage,
-    Chunk,
-    CloseUpload,
     Message,
-    OpenUpload,
-    UploadDone,
-    UploadMissing,
-    UploadOpened,
 )
+from stemwright.bridge.messages import Chunk, CloseUpload, OpenUpload, UploadDone, UploadMissing, UploadOpened
 from stemwright.bridge.request import ID
 from stemwright.engine.audio import HIGHEST_RATE, LOWEST_RATE, Audio, open_audio
 from stemwright.engine.commands.outputs import write_bytes

@@ -17,16 +17,8 @@ from typing import Any
 
 from pythonosc.parsing import osc_types
 
-from stemwright.bridge.messages import (
-    BAD_ARGS,
-    BY_ADDRESS,
-    LONGEST_REPLY,
-    TOO_FAR,
-    TOO_LARGE,
-    BadMessage,
-    Message,
-    shape,
-)
+from stemwright.bridge.grammar import BAD_ARGS, TOO_FAR, TOO_LARGE, BadMessage, Message, shape
+from stemwright.bridge.messages import BY_ADDRESS, LONGEST_REPLY
 
 LONGEST_PACKET = (8 << 20) + (64 << 10)  # bytes: 8 MiB of audio, and the message around it
 LONGEST_ADDRESS = 255

@@ -19,7 +19,7 @@ import numpy as np
 
 from stemwright.bridge import asking
 from stemwright.bridge.asking import Region
-from stemwright.bridge.messages import BAD_INPUT, BAD_JOB, DISK_FULL, INTERNAL, MODEL, TOO_LARGE, BadMessage
+from stemwright.bridge.grammar import BAD_INPUT, BAD_JOB, DISK_FULL, INTERNAL, MODEL, TOO_LARGE, BadMessage
 from stemwright.bridge.pool import MadeFile, Tell, WorkEvent
 from stemwright.bridge.request import Request
 from stemwright.bridge.results import Shape, Stems

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from stemwright.bridge.messages import MODEL
+from stemwright.bridge.grammar import MODEL
 from stemwright.bridge.pool import ENDS, WorkEvent
 from stemwright.bridge.request import Request
 

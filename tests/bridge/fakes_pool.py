@@ -14,7 +14,7 @@ from typing import TypeVar
 import pytest
 
 from stemwright.bridge import messages as say
-from stemwright.bridge.messages import Message
+from stemwright.bridge.grammar import Message
 from stemwright.bridge.pool import MadeFile, Pool, Tell, WorkEvent
 from stemwright.bridge.queue import Limits, Queue, Row
 from stemwright.bridge.request import Request

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stemwright.bridge import messages as say
+from stemwright.bridge.grammar import Message
 from stemwright.bridge.local import LocalPool
 from stemwright.bridge.queue import Limits, Queue
 from stemwright.bridge.request import Request
@@ -27,7 +28,7 @@ def main() -> None:
         with lock:
             print(json.dumps(words), flush=True)
 
-    def heard(row: object, message: say.Message) -> None:
+    def heard(row: object, message: Message) -> None:
         if isinstance(message, ENDS):
             write(end=message.job, kind=type(message).__name__)
 
@@ -41,7 +42,7 @@ def main() -> None:
             words = json.loads(line)
             asked = Request(words["job"], "generate", (words["prompt"],), seed=words["seed"])
 
-            def answer(message: say.Message, job: str = asked.job) -> None:
+            def answer(message: Message, job: str = asked.job) -> None:
                 if isinstance(message, say.Accepted):
                     write(accepted=job)
 

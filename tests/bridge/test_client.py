@@ -15,7 +15,8 @@ import soundfile
 
 from stemwright.bridge import messages as say
 from stemwright.bridge.client import ANSWERS, BY_ADDRESS, Client, NoServer, Refused
-from stemwright.bridge.messages import Fail, Message
+from stemwright.bridge.grammar import BAD_INPUT, FORBIDDEN, NOT_FOUND, QUEUE_FULL, BadMessage, Message
+from stemwright.bridge.messages import Fail
 from stemwright.bridge.server import Peer, Server
 from stemwright.bridge.uploads import Uploads
 from stemwright.bridge.wire import Incoming
@@ -65,11 +66,11 @@ class FakeServer:
             return
         self.heard.append(asked)
         if self.token and not isinstance(asked, say.Token) and peer not in self._admitted:
-            self._server.send(peer, Fail(asked.address, say.FORBIDDEN, "show the token first"))
+            self._server.send(peer, Fail(asked.address, FORBIDDEN, "show the token first"))
             return
         try:
             answers = list(self._answers(asked, peer))
-        except say.BadMessage as error:
+        except BadMessage as error:
             answers = [Fail(asked.address, error.code, str(error), getattr(asked, "job", ""))]
         for answer in answers:
             if not self.loses(answer, False):
@@ -78,13 +79,13 @@ class FakeServer:
     def _answers(self, asked: Message, peer: Peer) -> Iterator[Message]:
         if isinstance(asked, say.JobRequest):
             if asked.job == "refused":
-                raise say.BadMessage(say.QUEUE_FULL, "no room")
+                raise BadMessage(QUEUE_FULL, "no room")
             self._peers[asked.job] = peer
             self.jobs.setdefault(asked.job, [say.JobState(asked.job, "queued", 0.0, "")])
             yield say.Accepted(asked.job, len(self.jobs) - 1)
         elif isinstance(asked, say.AskJob):
             if asked.job not in self.jobs:
-                raise say.BadMessage(say.NOT_FOUND, "no such job")
+                raise BadMessage(NOT_FOUND, "no such job")
             yield from self.jobs[asked.job]
         elif isinstance(asked, say.AskJobs):
             yield from (rows[0] for rows in self.jobs.values())
@@ -101,7 +102,7 @@ class FakeServer:
             yield say.Synced(asked.number)
         elif isinstance(asked, say.Token):
             if asked.token != self.token:
-                raise say.BadMessage(say.FORBIDDEN, "this is not the token")
+                raise BadMessage(FORBIDDEN, "this is not the token")
             self._admitted.add(peer)
             yield say.Done(asked.address)
         elif isinstance(asked, say.AskModels):
@@ -190,7 +191,7 @@ def test_rows_are_waited_for(client: Client, server: FakeServer) -> None:
 def test_a_refusal_is_an_exception_that_says_why(client: Client) -> None:
     with pytest.raises(Refused, match="no room") as caught:
         client.submit("refused", "extract", OPTIONS)
-    assert caught.value.fail == Fail(say.Extract.address, say.QUEUE_FULL, "no room", "refused")
+    assert caught.value.fail == Fail(say.Extract.address, QUEUE_FULL, "no room", "refused")
 
 
 def test_a_job_is_followed_to_its_end(client: Client, server: FakeServer) -> None:
@@ -231,7 +232,7 @@ def test_cancelling_ends_the_following(client: Client, server: FakeServer) -> No
 
 def test_a_failed_job_ends_with_its_failure(client: Client, server: FakeServer) -> None:
     client.submit("take", "extract", OPTIONS)
-    fail = Fail(say.Extract.address, say.BAD_INPUT, "no sound in it", "take")
+    fail = Fail(say.Extract.address, BAD_INPUT, "no sound in it", "take")
     server.end_job("take", fail)
     assert list(client.follow("take")) == [fail]
 
@@ -381,7 +382,7 @@ def test_a_file_that_is_no_audio_is_refused(client: Client, tmp_path: Path) -> N
     text.write_text("no sound")
     with pytest.raises(Refused, match="no audio is recognised") as caught:
         client.upload(text)
-    assert caught.value.fail.code == say.BAD_INPUT
+    assert caught.value.fail.code == BAD_INPUT
     with pytest.raises(BadInput, match="No such file"):
         client.upload(tmp_path / "none.wav")
 

@@ -12,7 +12,7 @@ from stemwright.bridge.clients import (
     read,
     written,
 )
-from stemwright.bridge.messages import BAD_ARGS, BUSY, FORBIDDEN, BadMessage
+from stemwright.bridge.grammar import BAD_ARGS, BUSY, FORBIDDEN, BadMessage
 from stemwright.bridge.server import Peer
 
 HERE = Peer("udp", "127.0.0.1", 50000)

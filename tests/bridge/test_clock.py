@@ -5,7 +5,7 @@ import random
 import pytest
 
 from stemwright.bridge.clock import Clock
-from stemwright.bridge.messages import BadMessage
+from stemwright.bridge.grammar import BadMessage
 
 
 def play(

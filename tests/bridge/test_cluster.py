@@ -16,7 +16,7 @@ import soundfile
 from stemwright.bridge import messages as say
 from stemwright.bridge import raylink
 from stemwright.bridge.cluster import RayPool
-from stemwright.bridge.messages import Message
+from stemwright.bridge.grammar import Message
 from stemwright.bridge.nodes import Actor, Failure, File, Returned
 from stemwright.bridge.pool import ENDS, WorkEvent
 from stemwright.bridge.queue import Queue, Row

@@ -16,7 +16,7 @@ import soundfile
 
 from stemwright.bridge import messages as say
 from stemwright.bridge.client import BY_ADDRESS, Client
-from stemwright.bridge.messages import Message
+from stemwright.bridge.grammar import Message
 from stemwright.bridge.wire import decode, encode
 from tests.bridge.real import ROOT, Child, server_command
 
@@ -46,7 +46,7 @@ class Storm:
         """Load, and kill -9 in the midst of it."""
         port = int(server.wait_for(r"listening on \S+ port (\d+)")[1])
         if self.random.random() < 0.7:  # else: killed while it recovers and its engine starts
-            server.wait_for("ready on")
+            server.wait_for("ready on|working")  # with what the last one left it is never idle
         deadline = time.monotonic() + self.random.uniform(0.0, 1.0)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
             line.connect(("127.0.0.1", port))

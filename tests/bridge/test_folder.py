@@ -12,7 +12,20 @@ import pytest
 
 from stemwright.bridge import messages as say
 from stemwright.bridge.folder import LARGEST_REQUEST, FolderWatch
-from stemwright.bridge.messages import BadMessage, Fail, Message, Pairs
+from stemwright.bridge.grammar import (
+    BAD_ARGS,
+    FORBIDDEN_PATH,
+    INTERNAL,
+    NOT_FOUND,
+    QUEUE_FULL,
+    TOO_LARGE,
+    UNKNOWN_PRESET,
+    WORKER_LOST,
+    BadMessage,
+    Message,
+    Pairs,
+)
+from stemwright.bridge.messages import Fail
 from stemwright.bridge.request import Request
 
 SOUND = b"RIFF, as far as this test cares"
@@ -196,7 +209,7 @@ def test_a_job_that_ends_while_it_is_cancelled_tells_its_own_end(inbox: Inbox) -
     place = inbox.put("take-1")
     inbox.watch.look()
     (place / "cancel").touch()
-    inbox.watch.tell(Fail(say.Cancel.address, say.NOT_FOUND, "it has ended", "take-1"))
+    inbox.watch.tell(Fail(say.Cancel.address, NOT_FOUND, "it has ended", "take-1"))
     inbox.finish("take-1", "bass.wav")
     assert read(place / "done.json")["state"] == "finished"
 
@@ -214,14 +227,14 @@ def test_removing_the_folder_cancels_its_job(inbox: Inbox) -> None:
 def test_a_failure_is_told_with_its_code(inbox: Inbox) -> None:
     place = inbox.put("take-1")
     inbox.watch.look()
-    inbox.watch.tell(Fail(say.Extract.address, say.WORKER_LOST, "it died twice", "take-1"))
+    inbox.watch.tell(Fail(say.Extract.address, WORKER_LOST, "it died twice", "take-1"))
     inbox.watch.look()
-    assert failed(place) == (say.WORKER_LOST, "it died twice")
+    assert failed(place) == (WORKER_LOST, "it died twice")
 
 
 def test_a_full_queue_is_waited_out(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stemwright.bridge.folder.LATER", 0.0)
-    inbox.queue.refusal = lambda request: Fail(say.Extract.address, say.QUEUE_FULL, "no room", request.job)
+    inbox.queue.refusal = lambda request: Fail(say.Extract.address, QUEUE_FULL, "no room", request.job)
     place = inbox.put("take-1")
     inbox.watch.look()
     inbox.watch.look()
@@ -235,17 +248,17 @@ def test_a_full_queue_is_waited_out(inbox: Inbox, monkeypatch: pytest.MonkeyPatc
 
 
 def test_any_other_refusal_is_the_end(inbox: Inbox) -> None:
-    inbox.queue.refusal = lambda request: Fail(say.Extract.address, say.FORBIDDEN_PATH, "no", request.job)
+    inbox.queue.refusal = lambda request: Fail(say.Extract.address, FORBIDDEN_PATH, "no", request.job)
     place = inbox.put("take-1")
     inbox.watch.look()
     inbox.watch.look()
-    assert failed(place) == (say.FORBIDDEN_PATH, "no")
+    assert failed(place) == (FORBIDDEN_PATH, "no")
 
 
 def test_a_preset_is_filled_in(tmp_path: Path) -> None:
     def fill(pairs: Pairs) -> Pairs:
         if ("preset", "slap") not in pairs:
-            raise BadMessage(say.UNKNOWN_PRESET, "no such preset")
+            raise BadMessage(UNKNOWN_PRESET, "no such preset")
         return (*(pair for pair in pairs if pair[0] != "preset"), ("prompt", "slap bass"))
 
     inbox = Inbox(tmp_path, fill=fill)
@@ -253,36 +266,36 @@ def test_a_preset_is_filled_in(tmp_path: Path) -> None:
     other = inbox.put("take-2", {"task": "extract", "preset": "none"})
     inbox.watch.look()
     assert [request.prompts for request in inbox.queue.submitted] == [("slap bass",)]
-    assert failed(other)[0] == say.UNKNOWN_PRESET
+    assert failed(other)[0] == UNKNOWN_PRESET
 
 
 @pytest.mark.parametrize(
     ("request_json", "code"),
     [
-        (b"", say.BAD_ARGS),
-        (b"{", say.BAD_ARGS),
-        (b"\xff\xfe\x00", say.BAD_ARGS),
-        (b"[]", say.BAD_ARGS),
-        (b"null", say.BAD_ARGS),
-        (b"[" * 60_000, say.BAD_ARGS),  # deeper than Python's stack
-        (b'{"task":' * 8_000, say.BAD_ARGS),
-        (b" " * (LARGEST_REQUEST + 1), say.TOO_LARGE),
-        (b'{"task": "extract", "prompts": ["bass"], "seed": ' + b"9" * 5000 + b"}", say.BAD_ARGS),
-        (b'{"task": "extract", "prompts": ["bass"], "guidance": NaN}', say.BAD_ARGS),
-        (b'{"task": "extract", "prompts": ["bass"], "guidance": 1e999}', say.BAD_ARGS),
-        ({"prompts": ["bass"]}, say.BAD_ARGS),
-        ({"task": "explode", "prompts": ["bass"]}, say.BAD_ARGS),
-        ({"task": "extract"}, say.BAD_ARGS),
-        ({"task": "extract", "prompts": "bass"}, say.BAD_ARGS),
-        ({"task": "extract", "prompts": [["bass"]]}, say.BAD_ARGS),
-        ({"task": "extract", "prompts": ["bass\u0000"]}, say.BAD_ARGS),
-        ({"task": "extract", "prompts": ["bass"], "colour": "red"}, say.BAD_ARGS),
-        ({"task": "extract", "prompts": ["bass"], "job": "another"}, say.BAD_ARGS),
-        ({"task": "extract", "prompts": ["bass"], "path": "../take/in.wav"}, say.FORBIDDEN_PATH),
-        ({"task": "extract", "prompts": ["bass"], "path": "."}, say.FORBIDDEN_PATH),
-        ({"task": "extract", "prompts": ["bass"], "path": "none.wav"}, say.NOT_FOUND),
-        ({"task": "extract", "prompts": ["bass"], "path": "in\u0000.wav"}, say.NOT_FOUND),
-        ({"task": "extract", "prompts": ["bass"], "path": "a" * 5000}, say.NOT_FOUND),
+        (b"", BAD_ARGS),
+        (b"{", BAD_ARGS),
+        (b"\xff\xfe\x00", BAD_ARGS),
+        (b"[]", BAD_ARGS),
+        (b"null", BAD_ARGS),
+        (b"[" * 60_000, BAD_ARGS),  # deeper than Python's stack
+        (b'{"task":' * 8_000, BAD_ARGS),
+        (b" " * (LARGEST_REQUEST + 1), TOO_LARGE),
+        (b'{"task": "extract", "prompts": ["bass"], "seed": ' + b"9" * 5000 + b"}", BAD_ARGS),
+        (b'{"task": "extract", "prompts": ["bass"], "guidance": NaN}', BAD_ARGS),
+        (b'{"task": "extract", "prompts": ["bass"], "guidance": 1e999}', BAD_ARGS),
+        ({"prompts": ["bass"]}, BAD_ARGS),
+        ({"task": "explode", "prompts": ["bass"]}, BAD_ARGS),
+        ({"task": "extract"}, BAD_ARGS),
+        ({"task": "extract", "prompts": "bass"}, BAD_ARGS),
+        ({"task": "extract", "prompts": [["bass"]]}, BAD_ARGS),
+        ({"task": "extract", "prompts": ["bass\u0000"]}, BAD_ARGS),
+        ({"task": "extract", "prompts": ["bass"], "colour": "red"}, BAD_ARGS),
+        ({"task": "extract", "prompts": ["bass"], "job": "another"}, BAD_ARGS),
+        ({"task": "extract", "prompts": ["bass"], "path": "../take/in.wav"}, FORBIDDEN_PATH),
+        ({"task": "extract", "prompts": ["bass"], "path": "."}, FORBIDDEN_PATH),
+        ({"task": "extract", "prompts": ["bass"], "path": "none.wav"}, NOT_FOUND),
+        ({"task": "extract", "prompts": ["bass"], "path": "in\u0000.wav"}, NOT_FOUND),
+        ({"task": "extract", "prompts": ["bass"], "path": "a" * 5000}, NOT_FOUND),
     ],
 )
 def test_a_request_that_cannot_be_used_is_answered_in_done_json(
@@ -316,7 +329,7 @@ def test_links_and_fifos_are_not_followed(inbox: Inbox, tmp_path: Path) -> None:
     assert time.monotonic() - begin < 5  # no FIFO was waited for
     assert inbox.queue.submitted == []
     for place in (linked, piped, request, pipe):
-        assert failed(place)[0] == say.FORBIDDEN_PATH
+        assert failed(place)[0] == FORBIDDEN_PATH
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
@@ -345,7 +358,7 @@ def test_stems_do_not_leave_by_a_linked_out_folder(inbox: Inbox, tmp_path: Path)
     (place / "out").symlink_to(elsewhere)
     inbox.watch.look()
     inbox.finish("take-1", "bass.wav")
-    assert failed(place)[0] == say.INTERNAL
+    assert failed(place)[0] == INTERNAL
     assert list(elsewhere.iterdir()) == []
 
 
@@ -380,7 +393,7 @@ def test_results_that_are_gone_fail_the_job(inbox: Inbox) -> None:
     inbox.watch.tell(say.Result("take-1", 0, 1, "bass", str(inbox.spool / "gone.wav"), 1.0))
     inbox.watch.tell(say.Finished("take-1", 1.0))
     inbox.watch.look()
-    assert failed(place)[0] == say.INTERNAL
+    assert failed(place)[0] == INTERNAL
 
 
 def test_the_watch_runs_by_itself_and_ends_when_stopped(inbox: Inbox) -> None:

@@ -14,6 +14,7 @@ import pytest
 from stemwright.bridge import messages as say
 from stemwright.bridge import queue as queue_module
 from stemwright.bridge.errors import BadSpool
+from stemwright.bridge.grammar import BUSY, DISK_FULL, INTERNAL, WORKER_LOST, Message
 from stemwright.bridge.journal import Journal
 from stemwright.bridge.pool import WorkEvent
 from stemwright.bridge.queue import RESTARTS, Limits
@@ -103,7 +104,7 @@ def test_a_job_cut_off_by_a_crash_is_done_again(tmp_path: Path) -> None:
 def test_a_job_cut_off_too_often_has_failed_and_leaves_nothing(tmp_path: Path) -> None:
     spool = left_running(tmp_path, attempts=RESTARTS)
     with Running(tmp_path, HandPool()) as running:
-        assert code(running.heard.ends("a")[0]) == say.WORKER_LOST
+        assert code(running.heard.ends("a")[0]) == WORKER_LOST
         assert running.state("a") == "failed" and not spool.folder("a").exists()
 
 
@@ -166,11 +167,11 @@ def test_a_spool_whose_journal_cannot_be_opened_is_refused_at_the_start(tmp_path
 
 def test_after_closing_nothing_is_accepted_and_everything_answered(tmp_path: Path) -> None:
     running = Running(tmp_path, HandPool())
-    answers: list[say.Message] = []
+    answers: list[Message] = []
     running.queue._is_stopping = True
     running.queue.submit(request("a"), "me", answers.append)
     running.queue.close(0.0)
-    assert [code(one) for one in answers] == [say.BUSY]
+    assert [code(one) for one in answers] == [BUSY]
     running.queue.close(0.0)
 
 
@@ -224,7 +225,7 @@ def test_a_spool_full_of_fresh_results_refuses_new_jobs_with_the_numbers(tmp_pat
         pool.finish("a")
         until(lambda: running.state("a") == "finished")
         (answer,) = running.submit(request("b"))
-        assert code(answer) == say.DISK_FULL and "spool" in str(answer)
+        assert code(answer) == DISK_FULL and "spool" in str(answer)
         assert running.state("a") == "finished"
 
 
@@ -236,12 +237,12 @@ def test_a_disk_without_the_room_that_stays_free_refuses_and_fails_jobs(
         running.submit(request("a"), request("b", seed=1))
         monkeypatch.setattr(Spool, "free", lambda self: 1 << 20)
         (answer,) = running.submit(request("c"))
-        assert code(answer) == say.DISK_FULL and "1 MiB" in str(answer) and "256" in str(answer)
+        assert code(answer) == DISK_FULL and "1 MiB" in str(answer) and "256" in str(answer)
         pool.room = 1
         pool.tell(WorkEvent("ready", text="default cpu"))
         until(lambda: running.state("b") == "failed")
         running.settled()
-        assert [code(running.heard.ends(job)[0]) for job in ("a", "b")] == [say.DISK_FULL] * 2
+        assert [code(running.heard.ends(job)[0]) for job in ("a", "b")] == [DISK_FULL] * 2
         monkeypatch.undo()
         assert isinstance(running.submit(request("c"))[0], say.Accepted)
 
@@ -257,10 +258,8 @@ def test_on_a_full_disk_jobs_fail_clearly_and_the_queue_lives(tmp_path: Path) ->
                     fill.write(bytes(4096))
             answers = [running.submit(request(f"c{n}", seed=n + 2))[0] for n in range(300)]
             refused = [one for one in answers if not isinstance(one, say.Accepted)]
-            assert refused and {code(one) for one in refused} == {
-                say.DISK_FULL
-            }  # when the reserve is used up
-            pool.end("failed", "a", code=say.DISK_FULL, text="no room")
+            assert refused and {code(one) for one in refused} == {DISK_FULL}  # when the reserve is used up
+            pool.end("failed", "a", code=DISK_FULL, text="no room")
             until(lambda: running.heard.ends("a"))
             until(lambda: running.state("b") in ("failed", "running"))
             (disk / "fill").unlink()
@@ -273,7 +272,7 @@ def test_on_a_full_disk_jobs_fail_clearly_and_the_queue_lives(tmp_path: Path) ->
                 assert running.state(job) == ("queued" if state == "running" else state), job
 
 
-def accepted(running: Running, job: str) -> say.Message | None:
+def accepted(running: Running, job: str) -> Message | None:
     (answer,) = running.submit(request(job, seed=999))
     return answer if isinstance(answer, say.Accepted) else None
 
@@ -287,7 +286,7 @@ def test_a_job_that_could_not_be_journalled_is_refused_and_never_begun(
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "save", fails)
         answers = running.submit(request("a"), request("a"), request("b", seed=1))
-        assert [code(one) for one in answers] == [say.DISK_FULL] * 3
+        assert [code(one) for one in answers] == [DISK_FULL] * 3
         assert pool.given == [] and running.queue.rows() == []
         assert running.queue.counts().queued == 0
     assert isinstance(running.submit(request("a"))[0], say.Accepted)
@@ -324,7 +323,7 @@ def test_a_pool_that_cannot_take_a_job_fails_it(
         patch.setattr(pool, "give", fails)
         running.submit(request("a"))
         until(lambda: running.heard.ends("a"))
-    assert code(running.heard.ends("a")[0]) == say.INTERNAL
+    assert code(running.heard.ends("a")[0]) == INTERNAL
     running.submit(request("b"))
     until(lambda: pool.given == ["b"])
 
@@ -334,7 +333,7 @@ def test_a_pool_that_cannot_take_a_job_fails_it(
 
 def test_ten_thousand_jobs_at_once_are_accepted_in_seconds(running: Running) -> None:
     jobs = [Request(f"j{n}", "generate", ("jazz",), seed=n) for n in range(10_000)]
-    answers: list[say.Message] = []
+    answers: list[Message] = []
     begin = time.monotonic()
     for n, job in enumerate(jobs):
         running.queue.submit(job, f"client {n % 100}", answers.append)
@@ -351,9 +350,9 @@ def test_more_than_the_keeper_can_take_is_refused_at_once(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue_module, "MOST_INCOMING", -1)
-    answers: list[say.Message] = []
+    answers: list[Message] = []
     running.queue.submit(request("a"), "me", answers.append)
-    assert [code(one) for one in answers] == [say.BUSY]
+    assert [code(one) for one in answers] == [BUSY]
 
 
 @pytest.mark.slow

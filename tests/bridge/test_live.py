@@ -18,8 +18,8 @@ import pytest
 from stemwright.bridge import soundprocess
 from stemwright.bridge.devices import NO_DEVICES, NO_LIBRARY, Device, choose, chosen
 from stemwright.bridge.errors import NoAudio
+from stemwright.bridge.grammar import NO_AUDIO, BadMessage
 from stemwright.bridge.live import Live, devices
-from stemwright.bridge.messages import NO_AUDIO, BadMessage
 from stemwright.engine.contracts import Array
 
 RATE = 48_000

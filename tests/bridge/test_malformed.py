@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from stemwright.bridge import messages as say
-from stemwright.bridge.messages import BAD_ARGS, TOO_FAR, TOO_LARGE
+from stemwright.bridge.grammar import BAD_ARGS, INTERNAL, TOO_FAR, TOO_LARGE
 from tests.bridge.wires import FRAMINGS, Datagrams, Stream, built, bundle, serving, tag_in
 
 
@@ -112,7 +112,7 @@ def test_a_handler_that_raises_is_answered_and_the_next_request_served(
             client.send(built("/raise"))
         answers = client.ping(1)
         assert [(address, fail[:2]) for address, fail in answers] == [
-            (say.Fail.address, ["/raise", say.INTERNAL])
+            (say.Fail.address, ["/raise", INTERNAL])
         ] * 50
         assert small.server.counts.errors == 50
     assert len(caplog.records) == 20

@@ -10,7 +10,7 @@ import mido
 import pytest
 
 from stemwright.bridge import messages as say
-from stemwright.bridge.messages import BadMessage
+from stemwright.bridge.grammar import BadMessage
 from stemwright.bridge.midi import Midi
 from stemwright.bridge.midiactions import Action, Trigger
 from stemwright.bridge.mididriver import ProcessDriver

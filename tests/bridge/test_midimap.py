@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from stemwright.bridge.grammar import BadMessage
 from stemwright.bridge.mapwriting import save, written
-from stemwright.bridge.messages import BadMessage
 from stemwright.bridge.midiactions import KINDS, Action, Trigger, fired, parsed, scaled, with_defaults
 from stemwright.bridge.midimap import BadMap, Binding, Lights, MidiMap, parse, read_map, user_map
 from stemwright.bridge.options import BY_NAME

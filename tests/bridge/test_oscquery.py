@@ -15,6 +15,7 @@ from stemwright.bridge import advertise, oscquery
 from stemwright.bridge import messages as say
 from stemwright.bridge.advertise import Advertisement, is_beyond_this_machine
 from stemwright.bridge.errors import PortTaken
+from stemwright.bridge.grammar import shape
 from stemwright.bridge.namespace import RANGES, find, linked, meaning, namespace
 from stemwright.bridge.options import OPTIONS
 from stemwright.bridge.oscquery import LONGEST_HEAD, MOST_WORKERS, OscQuery
@@ -67,7 +68,7 @@ def test_every_message_has_its_place_with_type_access_and_description(server: Os
             assert node is not None and node["FULL_PATH"] == kind.address
             assert node["ACCESS"] == access
             assert node["DESCRIPTION"].startswith(linked(meaning(kind)))
-            letters = "".join(letter for _, letter, _ in say.shape(kind) if letter != "*")
+            letters = "".join(letter for _, letter, _ in shape(kind) if letter != "*")
             assert node.get("TYPE", "") == letters
             assert len(node.get("RANGE", [])) == len(letters)
 
@@ -87,7 +88,7 @@ def test_optional_arguments_are_overloads_and_the_tail_of_a_job_is_listed() -> N
 
 def test_ranges_are_of_arguments_that_exist() -> None:
     for kind, ranges in RANGES.items():
-        assert set(ranges) <= {name for name, _, _ in say.shape(kind)}, kind
+        assert set(ranges) <= {name for name, _, _ in shape(kind)}, kind
 
 
 def test_a_value_is_read_when_asked_and_only_where_there_is_one(server: OscQuery) -> None:

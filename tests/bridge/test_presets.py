@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stemwright.bridge.messages import BAD_ARGS, LONGEST_REPLY, UNKNOWN_PRESET, BadMessage
+from stemwright.bridge.grammar import BAD_ARGS, UNKNOWN_PRESET, BadMessage
+from stemwright.bridge.messages import LONGEST_REPLY
 from stemwright.bridge.messages import Preset as Row
 from stemwright.bridge.options import JOB_TASKS
 from stemwright.bridge.presets import BadPreset, Shelf, filled, made, presets, shipped, user_folder

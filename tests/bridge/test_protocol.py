@@ -12,6 +12,7 @@ import pytest
 
 from stemwright.bridge import messages as say
 from stemwright.bridge import protocol
+from stemwright.bridge.grammar import CODES, shape
 from stemwright.bridge.namespace import namespace
 from stemwright.bridge.options import OPTIONS
 from stemwright.engine.errors import BadOutput
@@ -97,12 +98,12 @@ def check(found: dict[str, Any]) -> None:
     assert (found["PORT"], found["HTTP_PORT"], found["PROTOCOL"]) == (7836, 7837, say.PROTOCOL)
     assert found["EXTRACT"] == "/stemwright/extract" and found["ASK_STATUS"] == "/stemwright/status"
     assert found["UPLOAD_MISSING"] == "/stemwright/upload/missing"
-    assert found["CODE_BAD_ARGS"] == "bad_args" and found["CODES"] == say.CODES
+    assert found["CODE_BAD_ARGS"] == "bad_args" and found["CODES"] == CODES
     for table, kinds in (("REQUESTS", say.REQUESTS), ("ANSWERS", (*say.REPLIES, *say.EVENTS))):
         assert set(found[table]) == {kind.address for kind in kinds}
         for kind in kinds:
             known = found[table][kind.address]
-            plain = [part for part in say.shape(kind) if part[1] != "*"]
+            plain = [part for part in shape(kind) if part[1] != "*"]
             assert list(known["fields"]) == [name for name, _, _ in plain]
             assert known["types"] == "".join(letter for _, letter, _ in plain)
             assert known["needed"] == sum(needed for _, _, needed in plain)
@@ -132,7 +133,7 @@ def test_the_reference_lists_every_message_option_and_code() -> None:
     text = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
     assert sorted(rows) == sorted(
-        [kind.address for kind in ALL] + [one.name for one in OPTIONS] + list(say.CODES)
+        [kind.address for kind in ALL] + [one.name for one in OPTIONS] + list(CODES)
     )
 
 

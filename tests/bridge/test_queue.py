@@ -8,7 +8,15 @@ import pytest
 
 from stemwright.bridge import messages as say
 from stemwright.bridge import queue as queue_module
-from stemwright.bridge.messages import BadMessage
+from stemwright.bridge.grammar import (
+    ID_IN_USE,
+    INTERNAL,
+    NOT_FOUND,
+    QUEUE_FULL,
+    WORKER_LOST,
+    BadMessage,
+    Message,
+)
 from stemwright.bridge.order import MOST_TOGETHER
 from stemwright.bridge.pool import WorkEvent
 from stemwright.bridge.queue import Limits
@@ -82,13 +90,13 @@ def test_what_settle_refuses_is_refused_and_not_kept(tmp_path: Path, pool: HandP
     def settle(asked: Request) -> Request:
         if asked.job == "bug":
             raise RuntimeError("a bug")
-        raise BadMessage(say.NOT_FOUND, "no such file")
+        raise BadMessage(NOT_FOUND, "no such file")
 
     with Running(tmp_path, pool, settle=settle) as running:
         assert running.submit(request("a")) == [
             say.Fail("/stemwright/extract", "not_found", "no such file", "a")
         ]
-        assert code(running.submit(request("bug"))[0]) == say.INTERNAL
+        assert code(running.submit(request("bug"))[0]) == INTERNAL
         assert running.queue.rows() == [] and pool.given == []
 
 
@@ -118,7 +126,7 @@ def test_progress_never_goes_back(running: Running, pool: HandPool) -> None:
 
 
 def test_an_error_in_a_listener_or_an_answer_ends_nothing(running: Running, pool: HandPool) -> None:
-    def fails(message: say.Message) -> None:
+    def fails(message: Message) -> None:
         raise RuntimeError("a bug")
 
     running.queue.submit(request("a"), "me", fails)
@@ -136,7 +144,7 @@ def test_the_same_request_again_is_the_same_job(running: Running, pool: HandPool
     assert running.submit(request("a")) == [say.Accepted("a", 0)]
     pool.finish("a")
     until(lambda: running.state("a") == "finished")
-    answers: list[say.Message] = []
+    answers: list[Message] = []
     running.queue.submit(request("a"), "me", answers.append)
     running.settled()
     assert [type(one) for one in answers] == [say.Accepted, say.Result, say.Finished]
@@ -145,7 +153,7 @@ def test_the_same_request_again_is_the_same_job(running: Running, pool: HandPool
 
 def test_the_same_id_for_another_job_is_refused(running: Running) -> None:
     running.submit(request("a"))
-    assert code(running.submit(request("a", "drums"))[0]) == say.ID_IN_USE
+    assert code(running.submit(request("a", "drums"))[0]) == ID_IN_USE
 
 
 def test_a_request_is_compared_as_it_came_and_settled_once(tmp_path: Path, pool: HandPool) -> None:
@@ -175,7 +183,7 @@ def test_an_old_job_is_known_by_the_journal_when_memory_has_forgotten_it(tmp_pat
         job = f"j{old[0]}"
         assert running.state(job) == "finished"
         assert [type(one) for one in running.queue.told(job)] == [say.JobState, say.Result, say.Finished]
-        assert code(running.submit(request(job, "drums"))[0]) == say.ID_IN_USE
+        assert code(running.submit(request(job, "drums"))[0]) == ID_IN_USE
 
 
 # Order and limits
@@ -225,9 +233,9 @@ def test_the_position_counts_what_comes_first(running: Running, pool: HandPool) 
 def test_a_full_queue_is_refused_with_the_numbers(tmp_path: Path, pool: HandPool) -> None:
     with Running(tmp_path, pool, limits=Limits(queue=3, per_client=2)) as running:
         first = running.submit(*(request(f"x{n}", seed=n) for n in range(3)), client="x")
-        assert code(first[2]) == say.QUEUE_FULL and "2" in str(first[2])
+        assert code(first[2]) == QUEUE_FULL and "2" in str(first[2])
         assert isinstance(running.submit(request("y", seed=5), client="y")[0], say.Accepted)
-        assert code(running.submit(request("z", seed=6), client="z")[0]) == say.QUEUE_FULL
+        assert code(running.submit(request("z", seed=6), client="z")[0]) == QUEUE_FULL
         assert isinstance(running.submit(request("x0", seed=0), client="x")[0], say.Accepted)  # known already
         pool.finish("x0")
         until(lambda: running.state("x0") == "finished")
@@ -294,7 +302,7 @@ def test_an_ended_job_tells_its_end_again_and_an_unknown_one_is_not_found(
     until(lambda: running.state("a") == "finished")
     assert running.cancel("a") == [say.Done("/stemwright/cancel", "a"), say.Finished("a", 0.25)]
     assert len(running.heard.ends("a")) == 1
-    assert code(running.cancel("nobody")[0]) == say.NOT_FOUND
+    assert code(running.cancel("nobody")[0]) == NOT_FOUND
 
 
 def test_a_cancelled_job_whose_process_dies_is_cancelled_and_not_tried_again(
@@ -324,7 +332,7 @@ def test_a_lost_job_is_done_again_once_alone_and_first(running: Running, pool: H
     pool.end("lost", again)
     until(lambda: running.state(again) == "failed")
     running.settled()
-    assert code(running.heard.ends(again)[0]) == say.WORKER_LOST
+    assert code(running.heard.ends(again)[0]) == WORKER_LOST
     other = "b" if again == "a" else "a"
     assert [one.job for one in pool.batches[3]] == [other]
     pool.finish(other)

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from stemwright.bridge import messages as say
-from stemwright.bridge.messages import Message
+from stemwright.bridge.grammar import BAD_ARGS, Message
 from tests.bridge.jack import Jack
 from tests.bridge.real import (
     CLIENTS,
@@ -93,7 +93,7 @@ def session(name: str, first: Message, *, hears_done: bool = True) -> list[Messa
         say.Result(bass, 0, 2, "bass", ".wav", SECONDS),
         say.Result(bass, 1, 2, "rest", ".wav", SECONDS),
         say.Finished(bass, 0.0),
-        say.Fail("/stemwright/extract", say.BAD_ARGS, "", typo),
+        say.Fail("/stemwright/extract", BAD_ARGS, "", typo),
         say.Accepted(long, 0),
         say.Progress(long, 0.0, "", 0.0),
         *done,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stemwright.bridge.messages import FORBIDDEN_PATH, NOT_FOUND, TOO_LARGE, BadMessage
+from stemwright.bridge.grammar import FORBIDDEN_PATH, NOT_FOUND, TOO_LARGE, BadMessage
 from stemwright.bridge.roots import Roots
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX files")

@@ -14,7 +14,17 @@ import pytest
 
 from stemwright.bridge import messages as say
 from stemwright.bridge import send
-from stemwright.bridge.messages import Fail, Message
+from stemwright.bridge.grammar import (
+    BAD_ARGS,
+    BAD_INPUT,
+    DISK_FULL,
+    FORBIDDEN_PATH,
+    INTERNAL,
+    QUEUE_FULL,
+    UNKNOWN_MODEL,
+    Message,
+)
+from stemwright.bridge.messages import Fail
 from stemwright.bridge.server import Peer, Server
 from stemwright.bridge.wire import Incoming
 from stemwright.engine.commands.stop import Stop
@@ -229,13 +239,13 @@ def test_variations_have_their_seeds_in_the_names(server: FakeServer, song: Path
 @pytest.mark.parametrize(
     ("code", "kind", "exit_code"),
     [
-        (say.BAD_ARGS, BadJob, 3),
-        (say.FORBIDDEN_PATH, BadJob, 3),
-        (say.BAD_INPUT, BadInput, 3),
-        (say.UNKNOWN_MODEL, ModelError, 4),
-        (say.DISK_FULL, BadOutput, 5),
-        (say.QUEUE_FULL, send.NoRoom, 8),
-        (say.INTERNAL, StemwrightError, 1),
+        (BAD_ARGS, BadJob, 3),
+        (FORBIDDEN_PATH, BadJob, 3),
+        (BAD_INPUT, BadInput, 3),
+        (UNKNOWN_MODEL, ModelError, 4),
+        (DISK_FULL, BadOutput, 5),
+        (QUEUE_FULL, send.NoRoom, 8),
+        (INTERNAL, StemwrightError, 1),
     ],
 )
 def test_what_the_server_says_becomes_the_exit_code(
@@ -252,7 +262,7 @@ def test_what_the_server_says_becomes_the_exit_code(
 
 
 def test_json_tells_failures_too(server: FakeServer, song: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    server.refusal = (say.BAD_INPUT, "because")
+    server.refusal = (BAD_INPUT, "because")
     with pytest.raises(BadInput):
         run(server, "extract", str(song), "bass", "--json", "--id", "take")
     assert json.loads(capsys.readouterr().out) == {"job": "take", "error": "because", "exit_code": 3}

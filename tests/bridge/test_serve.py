@@ -14,7 +14,16 @@ import soundfile
 
 from stemwright.bridge import messages as say
 from stemwright.bridge.client import Client, Refused
-from stemwright.bridge.messages import Message
+from stemwright.bridge.grammar import (
+    BAD_ARGS,
+    FORBIDDEN_PATH,
+    ID_IN_USE,
+    NO_AUDIO,
+    NOT_FOUND,
+    UNKNOWN_MODEL,
+    UNKNOWN_PRESET,
+    Message,
+)
 from stemwright.bridge.wire import decode, encode
 from tests.bridge.real import ROOT, Child, server_command
 
@@ -93,7 +102,7 @@ def test_the_same_id_and_words_are_one_job_and_other_words_are_refused(
     ]
     with pytest.raises(Refused) as refused:
         client.submit("once", "extract", [*options, ("seed", 1)])
-    assert refused.value.fail.code == say.ID_IN_USE
+    assert refused.value.fail.code == ID_IN_USE
 
 
 def test_a_region_at_another_rate_and_number_of_channels(studio: Studio, client: Client) -> None:
@@ -142,18 +151,18 @@ def test_a_long_job_can_be_cancelled_and_leaves_nothing(studio: Studio, client: 
 @pytest.mark.parametrize(
     ("options", "code"),
     [
-        ([], say.BAD_ARGS),
-        ([("prompt", "bass")], say.BAD_ARGS),
-        ([("prompt", "bass"), ("path", "/etc/passwd")], say.FORBIDDEN_PATH),
-        ([("prompt", "bass"), ("path", "../spool/journal.sqlite")], say.FORBIDDEN_PATH),
-        ([("prompt", "bass"), ("path", "absent.wav")], say.NOT_FOUND),
-        ([("prompt", "bass"), ("path", "song.wav"), ("steps", 0)], say.BAD_ARGS),
-        ([("prompt", "bass"), ("path", "song.wav"), ("tempo", 120)], say.BAD_ARGS),
-        ([("prompt", "bass"), ("path", "song.wav"), ("model", "none")], say.UNKNOWN_MODEL),
-        ([("preset", "none"), ("path", "song.wav")], say.UNKNOWN_PRESET),
-        ([("prompt", "bass"), ("upload", "none")], say.NOT_FOUND),
-        ([("prompt", "bass"), ("capture", "none")], say.NOT_FOUND),
-        ([("prompt", "bass"), ("last", 3.0)], say.NO_AUDIO),
+        ([], BAD_ARGS),
+        ([("prompt", "bass")], BAD_ARGS),
+        ([("prompt", "bass"), ("path", "/etc/passwd")], FORBIDDEN_PATH),
+        ([("prompt", "bass"), ("path", "../spool/journal.sqlite")], FORBIDDEN_PATH),
+        ([("prompt", "bass"), ("path", "absent.wav")], NOT_FOUND),
+        ([("prompt", "bass"), ("path", "song.wav"), ("steps", 0)], BAD_ARGS),
+        ([("prompt", "bass"), ("path", "song.wav"), ("tempo", 120)], BAD_ARGS),
+        ([("prompt", "bass"), ("path", "song.wav"), ("model", "none")], UNKNOWN_MODEL),
+        ([("preset", "none"), ("path", "song.wav")], UNKNOWN_PRESET),
+        ([("prompt", "bass"), ("upload", "none")], NOT_FOUND),
+        ([("prompt", "bass"), ("capture", "none")], NOT_FOUND),
+        ([("prompt", "bass"), ("last", 3.0)], NO_AUDIO),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_its_code(

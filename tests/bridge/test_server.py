@@ -12,8 +12,9 @@ import pytest
 
 from stemwright.bridge import connections, server
 from stemwright.bridge.errors import PortTaken
+from stemwright.bridge.grammar import BUSY
 from stemwright.bridge.limiter import FewLines, Limiter
-from stemwright.bridge.messages import BUSY, LONGEST_REPLY, Buffer, Done, Fail, Pong, Status
+from stemwright.bridge.messages import LONGEST_REPLY, Buffer, Done, Fail, Pong, Status
 from stemwright.bridge.server import Peer, Server
 from stemwright.bridge.wire import BadPacket, encode
 from tests.bridge.wires import (

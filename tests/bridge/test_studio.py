@@ -14,6 +14,7 @@ import soundfile
 from stemwright.bridge import messages as say
 from stemwright.bridge.client import Client, Refused
 from stemwright.bridge.errors import NoAudio
+from stemwright.bridge.grammar import NO_AUDIO
 from stemwright.bridge.live import Live, devices
 from stemwright.engine.contracts import Array
 from tests.bridge.jack import DEADLINE, until
@@ -176,7 +177,7 @@ def test_without_the_sound_card_the_server_lives_and_says_so(server: tuple[Child
     with Client(port=port) as client:
         with pytest.raises(Refused) as refused:
             client.ask(say.Capture("gone", 100.0), 20)
-        assert refused.value.fail.code == say.NO_AUDIO
+        assert refused.value.fail.code == NO_AUDIO
         assert client.ask(say.Ping(3)) == [say.Pong(3)]
 
 

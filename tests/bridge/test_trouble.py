@@ -13,7 +13,7 @@ import soundfile
 
 from stemwright.bridge import messages as say
 from stemwright.bridge.client import Client
-from stemwright.bridge.messages import Message
+from stemwright.bridge.grammar import DISK_FULL, MODEL, Message
 from stemwright.engine.modelfolder import shipped_folder
 from tests.bridge.jack import until
 from tests.bridge.real import ROOT, Child, server_command
@@ -82,7 +82,7 @@ def test_a_disk_that_gets_full_fails_the_job_and_no_other(tmp_path: Path, small_
                         os.posix_fallocate(file.fileno(), 0, room)
                 ends.append(message)
             assert isinstance(ends[-1], say.Fail)
-            assert ends[-1].code == say.DISK_FULL
+            assert ends[-1].code == DISK_FULL
             assert is_alive(client)
             assert not list((small_disk / "spool" / "jobs").rglob("*.wav"))
             filler.unlink()
@@ -102,7 +102,7 @@ def test_a_model_that_vanishes_fails_jobs_until_it_is_back(tmp_path: Path) -> No
             client.submit("without", "extract", options)
             end = end_of(client, "without")
             assert isinstance(end, say.Fail)
-            assert end.code == say.MODEL
+            assert end.code == MODEL
             assert is_alive(client)
             (tmp_path / "away").rename(model)
             until(lambda: finishes(client, options), "the model is found again", 60)

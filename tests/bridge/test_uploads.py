@@ -6,20 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from stemwright.bridge.messages import (
-    BAD_ARGS,
-    BAD_INPUT,
-    ID_IN_USE,
-    NOT_FOUND,
-    TOO_LARGE,
-    BadMessage,
-    Chunk,
-    CloseUpload,
-    OpenUpload,
-    UploadDone,
-    UploadMissing,
-    UploadOpened,
-)
+from stemwright.bridge.grammar import BAD_ARGS, BAD_INPUT, ID_IN_USE, NOT_FOUND, TOO_LARGE, BadMessage
+from stemwright.bridge.messages import Chunk, CloseUpload, OpenUpload, UploadDone, UploadMissing, UploadOpened
 from stemwright.bridge.uploads import IDLE, MOST_BYTES, MOST_ROWS, Uploads
 from stemwright.engine.audio import read
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pythonosc.osc_message import OscMessage
 
 from stemwright.bridge import messages as say
+from stemwright.bridge.grammar import BAD_INPUT, CODES, TOO_FAR, TOO_LARGE, Message, shape
 from stemwright.bridge.messages import LONGEST_REPLY
 from stemwright.bridge.wire import LONGEST_PACKET, BadPacket, Incoming, decode, encode
 from tests.bridge.wires import built, bundle, tag_in
@@ -49,7 +50,7 @@ def test_any_bytes_are_messages_or_a_bad_packet(packet: bytes) -> None:
         try:
             assert isinstance(decode(start + packet), list)
         except BadPacket as bad:
-            assert bad.code in say.CODES and str(bad)
+            assert bad.code in CODES and str(bad)
 
 
 def test_a_message_without_type_tags_has_no_arguments() -> None:
@@ -99,7 +100,7 @@ def test_a_bundle_may_lie_ten_seconds_ahead_and_no_more() -> None:
     assert decode(bundle(built("/a"), tag=tag_in(9.5)))[0].due is not None
     with pytest.raises(BadPacket, match="at most 10 s") as caught:
         decode(bundle(built("/a"), tag=tag_in(10.5)))
-    assert caught.value.code == say.TOO_FAR
+    assert caught.value.code == TOO_FAR
 
 
 @pytest.mark.parametrize("tag", [0, 1, 5 << 32, tag_in(-3600), tag_in(-0.001)])
@@ -138,11 +139,11 @@ def test_the_packet_has_a_limit() -> None:
     decode(built("/a", ("b", bytes(8 << 20))))
     with pytest.raises(BadPacket) as caught:
         decode(b"/" + bytes(LONGEST_PACKET))
-    assert caught.value.code == say.TOO_LARGE
+    assert caught.value.code == TOO_LARGE
 
 
 @pytest.mark.parametrize("kind", [*say.REPLIES, *say.EVENTS, *say.REQUESTS])
-def test_every_message_is_read_back_by_python_osc_and_by_us(kind: type[say.Message]) -> None:
+def test_every_message_is_read_back_by_python_osc_and_by_us(kind: type[Message]) -> None:
     samples: dict[str, Any] = {
         "i": 7,
         "f": 0.5,
@@ -150,7 +151,7 @@ def test_every_message_is_read_back_by_python_osc_and_by_us(kind: type[say.Messa
         "b": b"\0\1\2",
         "*": (("seed", 3), ("prompt", "a")),
     }
-    message = kind(*[samples[letter] for _, letter, _ in say.shape(kind)])
+    message = kind(*[samples[letter] for _, letter, _ in shape(kind)])
     packet = encode(message)
     assert kind.parse(only(packet).arguments) == message
     theirs = OscMessage(packet)
@@ -175,10 +176,10 @@ def test_numbers_that_do_not_fit_become_the_nearest_that_do() -> None:
 @pytest.mark.parametrize("letter", ["x", "ü", "音", "🎵"])
 @pytest.mark.parametrize("length", [300, 1390, 1400, 5000])
 def test_an_answer_over_the_limit_has_its_longest_text_cut(letter: str, length: int) -> None:
-    whole = say.Fail("/stemwright/extract", say.BAD_INPUT, letter * length, "job-1")
+    whole = say.Fail("/stemwright/extract", BAD_INPUT, letter * length, "job-1")
     packet = encode(whole)
     request, code, text, job = only(packet).arguments
-    assert (request, code, job) == ("/stemwright/extract", say.BAD_INPUT, "job-1")
+    assert (request, code, job) == ("/stemwright/extract", BAD_INPUT, "job-1")
     if text == whole.text:
         assert len(packet) <= LONGEST_REPLY
     else:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stemwright.bridge import messages as say
-from stemwright.bridge.messages import Message
+from stemwright.bridge.grammar import Message, shape
 
 KINDS = {kind.address: kind for kind in (*say.REPLIES, *say.EVENTS)}
 
@@ -14,7 +14,7 @@ KINDS = {kind.address: kind for kind in (*say.REPLIES, *say.EVENTS)}
 def parsed(address: str, values: list[str]) -> Message:
     """A message from words; how a client writes a number does not matter."""
     kind = KINDS[address]
-    letters = [letter for _, letter, _ in say.shape(kind)]
+    letters = [letter for _, letter, _ in shape(kind)]
     turned = [value if letter == "s" else float(value) for letter, value in zip(letters, values, strict=True)]
     return kind.parse(turned)
 
