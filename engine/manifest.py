@@ -7,10 +7,13 @@ rate, hop     Hz, and audio frames per latent frame
 window        T the network was trained at
 level         dBFS, the active RMS of the mixtures it was trained on
 schedule      {"grid": "auto", "last": 0.02}; last: the level the steps end at, 0 in the paper
-codec         {"kind": "spectral", "kept", "scales", "means", "floor"}
+codec         {"kind": "spectral", "kept", "scales", "means", "floor"}, or
+              {"kind": "oobleck", "encoder": "encoder.onnx", "decoder": "decoder.onnx", "network": {…}}
 conditioning  {"kind": "text", "width": 384, "scale": 4.47, "text": "text.onnx", "tokenizer": "words.json"}
-              and "audio", a graph, or absent; scale: length of the conditions in training
+              and "audio", a graph, or absent; scale: length of the conditions in training. Or
+              {"kind": "clap", …}, see `clap.open_clap`. Absent: the model understands no prompts
 denoiser      {"kind": "bandconv", "graph": "denoiser.onnx", "weights": "model.safetensors", "network": {…}}
+              "modulation", a graph that makes of the conditions what a "dit" is given of them, or absent
 vocoder       {"graph": "vocoder.onnx"} or absent
 defaults      per task {"steps", "guidance", "sampler", "power", "overlap", "looks"}
 rivals        {"prompts": {"the sound of the drums": ["percussion", "snare", …], …}, "weight": 1, "loud":
@@ -149,8 +152,8 @@ def parse(content: Any, path: Path) -> Manifest:
         grid=schedule.choice("grid", ("auto", "uniform", "blended")),
         last=schedule.number("last", 0, 0.5, LAST),
         codec=top.take("codec", dict),
-        conditioning=top.take("conditioning", dict),
-        scale=top.inner("conditioning").number("scale", 1e-3, 1e3),
+        conditioning=top.take("conditioning", dict, {}),
+        scale=_scale(top.inner("conditioning", {})),
         denoiser=top.take("denoiser", dict),
         vocoder=top.take("vocoder", dict, {}) or None,
         defaults={task: _defaults(defaults.inner(task.value, {}), window) for task in Task},
@@ -160,6 +163,12 @@ def parse(content: Any, path: Path) -> Manifest:
         provenance=top.take("provenance", dict, {}),
         quality=top.take("quality", dict, {}),
     )
+
+
+def _scale(conditioning: "Fields") -> float:
+    """Of a model without a conditioner, and of one whose conditions are unit vectors, 1."""
+    is_unit = conditioning.take("kind", str, "none") in ("none", "clap")
+    return conditioning.number("scale", 1e-3, 1e3, 1.0 if is_unit else None)
 
 
 def _defaults(fields: "Fields", window: int) -> Defaults:

@@ -21,10 +21,13 @@ from stemwright.engine.manifest import FORMAT, NAME, Fields, Manifest, parse, re
 from stemwright.engine.places import own_folder
 from stemwright.engine.runtimes.choice import Network, open_denoiser
 from stemwright.engine.runtimes.eager import EagerDenoiser, best_device, open_network
+from stemwright.engine.runtimes.modulated import Modulated
 from stemwright.engine.runtimes.ort import Graph, cores
-from stemwright.engine.spectral import BANDS, PATCH, SpectralCodec
+from stemwright.engine.spectral import BANDS, PATCH, STRIDE, SpectralCodec
 from stemwright.engine.tracks import TrackSet
 from stemwright.engine.voicing import Voice
+from stemwright.engine.waveform import WaveformCodec
+from stemwright.engine.wordless import Wordless
 
 DEFAULT = "default"
 AGAIN = "Install the model again."
@@ -164,14 +167,14 @@ def open_model(
     folder = find(name_or_path)
     manifest = verify(folder)
     threads = threads or cores()
-    codec = _codec(folder, manifest)
+    codec = _codec(folder, manifest, threads)
     opened = open_denoiser(network_of(folder, manifest, threads, device, profile), device)
     return Model(
         folder=folder,
         manifest=manifest,
         codec=codec,
-        conditioner=_conditioner(folder, manifest, codec),
-        denoiser=opened.denoiser,
+        conditioner=_conditioner(folder, manifest, codec, threads),
+        denoiser=_modulated(folder, manifest, opened.denoiser, threads),
         voice=_voice(folder, manifest, codec, threads),
         told=opened.told,
     )
@@ -190,11 +193,40 @@ def _unknown(what: str, kind: str, known: str) -> ModelError:
     )
 
 
-def _codec(folder: Path, manifest: Manifest) -> Codec:
+def _codec(folder: Path, manifest: Manifest, threads: int) -> Codec:
     fields = Fields(dict(manifest.codec), folder / NAME, "codec.")
     kind = fields.take("kind", str)
+    if kind == "oobleck":
+        return _autoencoder(folder, manifest, fields, threads)
     if kind != "spectral":
-        raise _unknown("codec", kind, '"spectral"')
+        raise _unknown("codec", kind, '"spectral" and "oobleck"')
+    return _spectral(manifest, fields)
+
+
+def _autoencoder(folder: Path, manifest: Manifest, fields: Fields, threads: int) -> WaveformCodec:
+    network = fields.inner("network")
+    strides = tuple(network.take("strides", list))
+    if not all(isinstance(stride, int) and stride > 0 and stride % 2 == 0 for stride in strides):
+        raise network.wrong("strides", "are not even numbers")
+    encoder, decoder = (listed(folder, manifest, fields.take(name, str)) for name in ("encoder", "decoder"))
+    codec = WaveformCodec(
+        Graph(encoder, threads),
+        Graph(decoder, threads),
+        rate=network.whole("rate", 1000, 384_000),
+        audio_channels=network.whole("audio_channels", 1, 64),
+        channels=network.whole("latent_channels", 1, 1 << 12),
+        strides=strides,
+    )
+    if (codec.rate, codec.hop) != (manifest.rate, manifest.hop) or codec.hop % STRIDE:
+        raise fields.wrong(
+            "network",
+            f"has the rate {codec.rate} and the hop {codec.hop}; the manifest's are {manifest.rate} and "
+            f"{manifest.hop}, and a hop is a multiple of {STRIDE}",
+        )
+    return codec
+
+
+def _spectral(manifest: Manifest, fields: Fields) -> SpectralCodec:
     kept, scales, means = fields.numbers("kept"), fields.numbers("scales"), fields.numbers("means")
     if not all(isinstance(place, int) and 0 <= place < PATCH**2 for place in kept):
         raise fields.wrong("codec.kept", f"holds places outside 0 to {PATCH**2 - 1}")
@@ -209,11 +241,21 @@ def _codec(folder: Path, manifest: Manifest) -> Codec:
     return codec
 
 
-def _conditioner(folder: Path, manifest: Manifest, codec: Codec) -> Conditioner:
+def _conditioner(folder: Path, manifest: Manifest, codec: Codec, threads: int) -> Conditioner:
     fields = Fields(dict(manifest.conditioning), folder / NAME, "conditioning.")
-    kind = fields.take("kind", str)
+    kind = fields.take("kind", str, "none")
+    if kind == "none":
+        network = Fields(dict(manifest.denoiser), folder / NAME, "denoiser.").inner("network", {})
+        return Wordless(manifest.name, network.whole("condition_width", 1, 1 << 16, 1))
+    if kind == "clap":
+        from stemwright.engine.clap import open_clap
+
+        def file(name: str) -> Path:
+            return listed(folder, manifest, name)
+
+        return open_clap(fields, file, threads=threads)
     if kind != "text":
-        raise _unknown("conditioner", kind, '"text"')
+        raise _unknown("conditioner", kind, '"text" and "clap"')
     from stemwright.engine.conditioner import TextConditioner
 
     width = fields.whole("width", 1, 1 << 16)
@@ -245,11 +287,27 @@ def _voice(folder: Path, manifest: Manifest, codec: Codec, threads: int) -> Voic
     return Voice(Graph(listed(folder, manifest, name), threads), codec)
 
 
+def _modulated(folder: Path, manifest: Manifest, denoiser: Denoiser, threads: int) -> Denoiser:
+    """The denoiser with what makes of the conditions what its graph is given; in torch it does so itself."""
+    fields = Fields(dict(manifest.denoiser), folder / NAME, "denoiser.")
+    name = fields.take("modulation", str, "")
+    if not name or isinstance(denoiser, EagerDenoiser):
+        return denoiser
+    return Modulated(denoiser, Graph(listed(folder, manifest, name), threads))
+
+
 def network_of(
     folder: Path, manifest: Manifest, threads: int = 1, device: str = "auto", profile: str = "best"
 ) -> Network:
     """The denoiser's files, each of which must be among those that were verified."""
     fields = Fields(dict(manifest.denoiser), folder / NAME, "denoiser.")
+    made_for = fields.whole("window", 1, 1 << 16, manifest.window)
+    if made_for != manifest.window:
+        raise fields.wrong(
+            "denoiser.window",
+            f"is {made_for} latent frames and the model's is {manifest.window}: what the denoiser gives "
+            f"depends on the length it was made for (import it with --window {manifest.window})",
+        )
     graph, weights = fields.take("graph", str, ""), fields.take("weights", str, "")
     paths = [listed(folder, manifest, name) if name else None for name in (graph, weights)]
 

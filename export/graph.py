@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 import warnings
 from collections.abc import Collection
 from pathlib import Path
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 
 from stemwright.export.parity import check_parity, lengths, sample
 from stemwright.export.spec import GraphSpec
+from stemwright.export.store import tensor_places
 
 if TYPE_CHECKING:
     import onnx
@@ -96,23 +95,6 @@ def strip(graph: onnx.ModelProto) -> None:
     for entry in (*graph.graph.node, *graph.graph.input, *graph.graph.output, *graph.graph.initializer):
         del entry.metadata_props[:]
         entry.doc_string = ""
-
-
-def tensor_places(path: Path) -> dict[str, tuple[str, list[int], int, int]]:
-    """name → (dtype, shape, offset in the file, bytes) of a safetensors file"""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-    return {
-        name: (
-            row["dtype"],
-            row["shape"],
-            8 + length + row["data_offsets"][0],
-            row["data_offsets"][1] - row["data_offsets"][0],
-        )
-        for name, row in header.items()
-        if name != "__metadata__"
-    }
 
 
 def point_into(graph: onnx.ModelProto, weights: Path) -> None:

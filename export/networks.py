@@ -20,11 +20,12 @@ from stemwright.engine.manifest import NAME, read_manifest
 from stemwright.engine.models.audio_tower import AudioTower, AudioTowerConfig
 from stemwright.engine.models.bandconv import BandConv, BandConvConfig
 from stemwright.engine.models.dit import DitConfig
-from stemwright.engine.models.official import open_dit, open_oobleck, read_state, split_state
+from stemwright.engine.models.official import open_dit, open_oobleck, split_state
 from stemwright.engine.models.oobleck import Oobleck, OobleckConfig, fold_weight_norm
 from stemwright.engine.models.vocoder import Vocoder, VocoderConfig
 from stemwright.engine.runtimes.eager import open_network
 from stemwright.engine.spectral import BANDS, BINS, FFT, GROUPS, STRIDE
+from stemwright.export.checkpoint import read_checkpoint
 from stemwright.export.spec import (
     GraphSpec,
     audio_spec,
@@ -78,8 +79,8 @@ def embedding(source: Path) -> Networks:
 
 
 def official(source: Path) -> Networks:
-    """Of an official checkpoint in safetensors form: the denoiser, the autoencoder, or both."""
-    dit, autoencoder = split_state(read_state(source))
+    """Of an official checkpoint: the denoiser, the autoencoder, or both."""
+    dit, autoencoder = split_state(read_checkpoint(source))
     found: Networks = []
     if dit:
         network = open_dit(dit)

@@ -87,6 +87,17 @@ def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     return x * cosines + torch.cat([-second, first], dim=-1) * sines
 
 
+class Tokenwise(nn.Linear):
+    """A linear layer on every token: (B, T, inputs) → (B, T, outputs).
+
+    Its product has two axes, so that a graph multiplies by the weight as it lies in the file (Gemm).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = F.linear(rearrange(x, "b t w -> (b t) w"), self.weight, self.bias)
+        return rearrange(tokens, "(b t) w -> b t w", t=x.shape[1])
+
+
 class TrackNorm(nn.Module):
     """Normalise each track over its channels and all of time: (B, T, W) → same.
 
@@ -113,8 +124,8 @@ class Attention(nn.Module):
     def __init__(self, config: DitConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.to_qkv = nn.Linear(config.width, 3 * config.width, bias=False)
-        self.to_out = nn.Linear(config.width, config.width, bias=False)
+        self.to_qkv = Tokenwise(config.width, 3 * config.width, bias=False)
+        self.to_out = Tokenwise(config.width, config.width, bias=False)
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
         heads = rearrange(self.to_qkv(x), "b t (three h d) -> three b h t d", three=3, h=self.heads)
@@ -129,7 +140,7 @@ class SwiGlu(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.proj = nn.Linear(inputs, 2 * outputs)
+        self.proj = Tokenwise(inputs, 2 * outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         halves: Tensor = self.proj(x)
@@ -143,7 +154,7 @@ class FeedForward(nn.Module):
     def __init__(self, config: DitConfig) -> None:
         super().__init__()
         inner = config.feedforward_multiple * config.width
-        self.ff = nn.Sequential(SwiGlu(config.width, inner), nn.Identity(), nn.Linear(inner, config.width))
+        self.ff = nn.Sequential(SwiGlu(config.width, inner), nn.Identity(), Tokenwise(inner, config.width))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.ff(x)
@@ -186,8 +197,8 @@ class Transformer(nn.Module):
     def __init__(self, config: DitConfig) -> None:
         super().__init__()
         channels = config.tracks * config.latent_channels
-        self.project_in = nn.Linear(channels, config.width, bias=False)
-        self.project_out = nn.Linear(config.width, channels, bias=False)
+        self.project_in = Tokenwise(channels, config.width, bias=False)
+        self.project_out = Tokenwise(config.width, channels, bias=False)
         self.rotary_pos_emb = Rotation(config.head_width)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.depth))
 

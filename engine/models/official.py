@@ -1,22 +1,18 @@
 """Checkpoints of the official MGE-LDM: which of their tensors belong to which of our networks.
 
 A checkpoint is a flat dict of tensors. The denoiser's file holds both networks, `model_dit.*` and
-`pretransform.model.*`; the autoencoder's own file holds the latter without its prefix. Sizes are read from
-the tensors' shapes, so a smaller model of the same design opens too. Only safetensors are read: nothing is
-unpickled.
+`pretransform.model.*`; the autoencoder's own file holds the latter without its prefix. Checkpoints of the
+authors' training hold the same under other prefixes, the running mean (EMA) of the weights beside them.
 """
 
 import re
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from stemwright.engine.errors import ModelDamaged, ModelMissing
+from stemwright.engine.errors import ModelDamaged
 from stemwright.engine.models.dit import Dit, DitConfig
 from stemwright.engine.models.oobleck import Oobleck, OobleckConfig
 
@@ -26,21 +22,11 @@ Network = TypeVar("Network", bound=nn.Module)
 DIT = "model_dit."
 AUTOENCODER = "pretransform.model."
 AUTOENCODER_ALONE = ("encoder.", "decoder.")
-TRAINING = ("diffusion.", "diffusion_ema.", "autoencoder.", "autoencoder_ema.")
-NAMED = 3  # keys an error spells out
-
-
-def read_state(path: Path) -> State:
-    """The tensors of a safetensors file, on the CPU."""
-    if not path.is_file():
-        raise ModelMissing(f"{path}: no such file. Give the path of a checkpoint in safetensors form.")
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ModelDamaged(
-            f"{path}: not a safetensors file, or cut short ({error}). Fetch it again; "
-            "a pickled .ckpt must be converted to safetensors first."
-        ) from error
+ONLINE, MEAN = "diffusion.", "diffusion_ema.ema_model."  # in a checkpoint of the denoiser's training
+AUTOENCODERS_ONLINE, AUTOENCODERS_MEAN = "autoencoder.", "autoencoder_ema.ema_model."
+TRAINING = (ONLINE, "diffusion_ema.", AUTOENCODERS_ONLINE, "autoencoder_ema.")
+CLAP = ("text_branch.", "audio_branch.", "text_projection.", "audio_projection.", "logit_scale")
+NAMED = 12  # keys an error spells out
 
 
 def split_state(state: Mapping[str, Tensor]) -> tuple[State, State]:
@@ -51,7 +37,7 @@ def split_state(state: Mapping[str, Tensor]) -> tuple[State, State]:
     dit: State = {}
     autoencoder: State = {}
     strangers: list[str] = []
-    for key, tensor in state.items():
+    for key, tensor in unwrapped(state).items():
         if key.startswith(DIT):
             dit[key.removeprefix(DIT)] = tensor
         elif key.startswith((AUTOENCODER, *AUTOENCODER_ALONE)):
@@ -65,12 +51,32 @@ def split_state(state: Mapping[str, Tensor]) -> tuple[State, State]:
     return dit, autoencoder
 
 
+def unwrapped(state: Mapping[str, Tensor]) -> State:
+    """A training checkpoint's networks under the keys of an unwrapped one; any other as it is.
+
+    The mean of the weights stands for the last ones, where there is one. What belongs to training alone
+    (discriminators, losses) is left out.
+    """
+    if not any(key.startswith(TRAINING) for key in state):
+        return dict(state)
+    found = below(state, AUTOENCODERS_ONLINE) | below(state, ONLINE) | below(state, AUTOENCODERS_MEAN)
+    for key, tensor in below(state, MEAN).items():
+        found[key if key.startswith((DIT, AUTOENCODER)) else DIT + key] = tensor
+    networks = (DIT, AUTOENCODER, *AUTOENCODER_ALONE)
+    return {key: tensor for key, tensor in found.items() if key.startswith(networks)}
+
+
+def below(state: Mapping[str, Tensor], prefix: str) -> State:
+    """The tensors under a prefix, without it."""
+    return {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+
+
 def stranger_message(strangers: list[str]) -> str:
     """What to say about keys of neither network."""
-    if any(key.startswith(TRAINING) for key in strangers):
+    if any(key.removeprefix("module.").startswith(CLAP) for key in strangers):
         return (
-            f"this is a training checkpoint ({listed(strangers)}). "
-            "Unwrap it with the authors' unwrap_model.py first, and convert the result."
+            f"this is a CLAP checkpoint ({listed(strangers)}), which understands prompts but makes no sound. "
+            "Give the denoiser's file first: stemwright models import unwrapped_DiT.ckpt --clap FILE"
         )
     return (
         f"{len(strangers)} unexpected keys ({listed(strangers)}); an official checkpoint has only "
@@ -120,16 +126,24 @@ def oobleck_config(state: Mapping[str, Tensor]) -> OobleckConfig:
 
 def open_dit(state: Mapping[str, Tensor]) -> Dit:
     """The denoiser with these weights, in float32 and ready to predict."""
-    with torch.device("meta"):
-        dit = Dit(dit_config(state))
-    return filled(dit, state, "denoiser")
+    return filled(hollow_dit(dit_config(state)), state, "denoiser")
 
 
 def open_oobleck(state: Mapping[str, Tensor]) -> Oobleck:
     """The autoencoder with these weights, in float32 and ready to code."""
+    return filled(hollow_oobleck(oobleck_config(state)), state, "autoencoder")
+
+
+def hollow_dit(sizes: DitConfig) -> Dit:
+    """A denoiser without its numbers: what its state must look like."""
     with torch.device("meta"):
-        oobleck = Oobleck(oobleck_config(state))
-    return filled(oobleck, state, "autoencoder")
+        return Dit(sizes)
+
+
+def hollow_oobleck(sizes: OobleckConfig) -> Oobleck:
+    """An autoencoder without its numbers."""
+    with torch.device("meta"):
+        return Oobleck(sizes)
 
 
 def filled(network: Network, state: Mapping[str, Tensor], name: str) -> Network:
@@ -154,7 +168,10 @@ def check_state(network: nn.Module, state: Mapping[str, Tensor], name: str) -> N
     }
     told = [f"{len(keys)} {fault}: {listed(keys)}" for fault, keys in faults.items() if keys]
     if told:
-        raise ModelDamaged(f"the {name}'s checkpoint does not fit; {'; '.join(told)}. Fetch it again.")
+        raise ModelDamaged(
+            f"the {name}'s checkpoint does not fit; {'; '.join(told)}. "
+            "Fetch it again, or say what it is with --as."
+        )
 
 
 def shape(state: Mapping[str, Tensor], key: str, *, rank: int) -> tuple[int, ...]:

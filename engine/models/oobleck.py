@@ -73,7 +73,7 @@ class NormedConv(nn.Module):
 
     def weight(self) -> Tensor:
         """The weight of the plain convolution."""
-        return self.weight_v * (self.weight_g / lengths(self.weight_v))
+        return plain_weight(self.weight_g, self.weight_v)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.transposed:
@@ -93,6 +93,11 @@ class NormedConv(nn.Module):
                 plain = nn.Conv1d(second, first, *sizes, dilation=self.dilation, bias=has_bias)
         plain.weight, plain.bias = nn.Parameter(weight), self.bias
         return plain
+
+
+def plain_weight(length: Tensor, direction: Tensor) -> Tensor:
+    """A convolution's weight of what it is stored as: g v / |v|."""
+    return direction * (length / lengths(direction))
 
 
 def lengths(weight: Tensor) -> Tensor:

@@ -23,21 +23,24 @@ class Runtime(Protocol):
 
 
 class GraphDenoiser:
-    """A Denoiser whose network is a graph with the inputs latents, levels and conditions."""
+    """A Denoiser whose network is a graph with the inputs latents, levels and conditions.
+
+    In the conditions' place it may take the modulation that `Modulated` makes of them.
+    """
 
     def __init__(self, graph: Runtime) -> None:
-        missing = {"latents", "levels", "conditions"} ^ set(graph.inputs)
-        if missing or len(graph.outputs) != 1:
+        third = [name for name in ("conditions", "modulation") if name in graph.inputs][:1]
+        if {"latents", "levels", *third} != set(graph.inputs) or not third or len(graph.outputs) != 1:
             raise ModelDamaged(
                 f"{graph.name}: takes {', '.join(graph.inputs)}; a denoiser takes latents, levels and "
                 "conditions and returns v alone. Export it again."
             )
-        self._graph = graph
+        self._graph, self._third = graph, third[0]
 
     def __call__(self, latents: Array, levels: Array, conditions: Array) -> Array:
         """(B, S, C, T), (B, S), (B, S, D) → v (B, S, C, T)"""
         single = [np.ascontiguousarray(array, np.float32) for array in (latents, levels, conditions)]
-        (velocity,) = self._graph.run(latents=single[0], levels=single[1], conditions=single[2])
+        (velocity,) = self._graph.run(latents=single[0], levels=single[1], **{self._third: single[2]})
         return velocity
 
     def loop(self, sampling: Sampling) -> Array | None:
