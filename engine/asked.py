@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stemwright.engine.audio import resample
-from stemwright.engine.contracts import Array
+from stemwright.engine.contracts import Array, Hearing
 from stemwright.engine.errors import BadJob, BadPrompt
 from stemwright.engine.job import Job, Prompt
 from stemwright.engine.modelfolder import Model
@@ -101,7 +101,8 @@ def _point(prompt: Prompt, words: Query | None, model: Model) -> Array:
     points = [] if words is None else [model.conditioner.text([words.positive])[0]]
     if prompt.audio is not None:
         check_samples(prompt.audio.samples)
-        points.append(model.conditioner.audio(resample(prompt.audio.mono(), model.codec.rate).samples)[0])
+        heard = model.conditioner.rate if isinstance(model.conditioner, Hearing) else model.codec.rate
+        points.append(model.conditioner.audio(resample(prompt.audio.mono(), heard).samples)[0])
     point: Array = np.mean(points, axis=0, dtype=np.float32)
     return point
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from stemwright.engine.audio import Audio, resample
 from stemwright.engine.conditioner import BATCH, damaged, encodable, open_graph, unit
 from stemwright.engine.contracts import Array
 from stemwright.engine.errors import BadJob
@@ -84,7 +83,6 @@ class ClapConditioner:
     text       graph: ids, mask (B, L) int64 → (B, D)
     tokenizer  for the `tokenizers` library
     audio      graph: power (B, M, F) → (B, D), or None
-    rate       Hz of the waves `audio` is given
     longest    tokens of a prompt, its two marks included; the rest is cut off
 
     Nothing is loaded before it is needed.
@@ -96,15 +94,15 @@ class ClapConditioner:
         tokenizer: Path,
         audio: Path | None = None,
         *,
-        rate: int = 48000,
         width: int = 512,
         longest: int = LONGEST,
         ear: Ear | None = None,
         threads: int = 1,
     ) -> None:
-        self.width, self.rate, self._longest = width, rate, longest
+        self.width, self._longest = width, longest
         self._text_path, self._tokenizer_path, self._audio_path = text, tokenizer, audio
         self._ear, self._threads = ear or Ear(), threads
+        self.rate = self._ear.rate
 
     def text(self, prompts: Sequence[str]) -> Array:
         """Prompts → (B, D), each row of length 1; a blank prompt is a row of zeros."""
@@ -119,9 +117,8 @@ class ClapConditioner:
         """(B, N) at `rate` → (B, D), each row of length 1."""
         if self._audio_path is None:
             raise BadJob("this model understands text prompts only, not sounds; describe the sound in words.")
-        heard = [resample(Audio(wave[None], self.rate), self._ear.rate).samples[0] for wave in waves]
         rows = [
-            self._audio_session.run(None, {"power": self._ear.spectra(wave)[None]})[0][0] for wave in heard
+            self._audio_session.run(None, {"power": self._ear.spectra(wave)[None]})[0][0] for wave in waves
         ]
         return unit(np.reshape(rows, (-1, self.width)))
 
@@ -155,12 +152,11 @@ class ClapConditioner:
         return open_graph(self._audio_path, self._threads)
 
 
-def open_clap(fields: Fields, file: Callable[[str], Path], *, rate: int, threads: int = 1) -> ClapConditioner:
+def open_clap(fields: Fields, file: Callable[[str], Path], *, threads: int = 1) -> ClapConditioner:
     """Of a model folder whose conditioning is of kind "clap".
 
     fields  {"width": 512, "text", "tokenizer", and "audio", "longest" and "ear" or absent}
     file    its verified files by name
-    rate    Hz of the waves the conditioner will be given
     """
     ear, plain = fields.inner("ear", {}), Ear()
     audio = fields.take("audio", str, "")
@@ -168,7 +164,6 @@ def open_clap(fields: Fields, file: Callable[[str], Path], *, rate: int, threads
         file(fields.take("text", str)),
         file(fields.take("tokenizer", str)),
         file(audio) if audio else None,
-        rate=rate,
         width=fields.whole("width", 1, 1 << 16),
         longest=fields.whole("longest", 2, 1 << 16, LONGEST),
         ear=Ear(

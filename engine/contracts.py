@@ -66,6 +66,13 @@ class Conditioner(Protocol):
         ...
 
 
+@runtime_checkable
+class Hearing(Protocol):
+    """What a conditioner also has that hears sounds at a rate of its own, not the codec's."""
+
+    rate: int  # Hz of the waves its `audio` is given
+
+
 class Denoiser(Protocol):
     """The diffusion network: the v-objective's prediction."""
 

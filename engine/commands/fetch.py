@@ -41,7 +41,8 @@ def parser() -> argparse.ArgumentParser:
         "--as",
         dest="name",
         metavar="NAME|PATH",
-        help=f"name in {folder()}, or a path (default: its own name there), e.g. --as /data/clap.pt",
+        help=f"name in {str(folder()).replace('%', '%%')}, or a path (default: its own name there), "
+        "e.g. --as /data/clap.pt",
     )
     found.add_argument(
         "--sha256",

@@ -92,10 +92,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, tokens:
     return folder
 
 
-def conditioner(folder: Path, rate: int = 48000) -> ClapConditioner:
+def conditioner(folder: Path) -> ClapConditioner:
     about = json.loads((folder / "conditioning.json").read_text())
     assert about["kind"] == "clap"
-    return open_clap(Fields(about, folder), lambda name: folder / name, rate=rate)
+    return open_clap(Fields(about, folder), lambda name: folder / name)
 
 
 def renamed_numpy(path: Path, target: Path) -> Path:
@@ -224,14 +224,6 @@ def test_a_long_prompt_keeps_its_end_mark(exported: Path) -> None:
         0,
         2,
     )  # laion-clap's 77, if there were as many positions
-
-
-def test_a_sound_at_another_rate_is_heard_alike(exported: Path) -> None:
-    time = np.arange(48000) / 48000
-    tone = (0.3 * np.sin(2 * np.pi * 3000 * time)).astype(np.float32)
-    found = conditioner(exported).audio(tone[None])
-    slower = conditioner(exported, rate=16000).audio(tone[None, ::3])
-    assert float(found[0] @ slower[0]) > 0.99  # measured 0.9965
 
 
 def test_half_precision_halves_the_files_and_hardly_turns_the_vectors(
