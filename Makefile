@@ -13,7 +13,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all check format lint types layers links bench protocol clean
+.PHONY: help demo test test-all check format lint types layers links bench bench-gpu protocol clean
 
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,9 @@ links: ## build/links/stemwright/*: the packages under their import names, for t
 bench: $(VENV)/installed-bench ## speed and memory, as ratios measured side by side; writes benchmarks/results.json
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
+bench-gpu: $(VENV)/installed-gpu ## the same on a graphics card; what else is installed is measured too; writes benchmarks/gpu.json
+	$(BIN)/python benchmarks/gpu.py $(ARGS)
+
 protocol: $(VENV)/installed-default ## write the tables and constants made from bridge/messages.py
 	$(BIN)/python -m stemwright.bridge.protocol
 
@@ -64,6 +67,7 @@ clean: ## remove what the other targets made (not the weights, not your stems)
 EXTRAS-default :=
 EXTRAS-test := [test,evaluate]
 EXTRAS-bench := [bench]
+EXTRAS-gpu := [bench,export]
 EXTRAS-all := [test,evaluate,train,bench,ray,dev]
 
 $(VENV)/installed-%: pyproject.toml $(VENV)/created

@@ -127,7 +127,7 @@ class PlanGraph:
             return None
 
     def loop_again(self, sampling: Sampling) -> None:
-        """Put the captured graph of such a sampling on the stream once more; DeviceLost where there is none."""
+        """Put the captured graph of such a sampling on the stream once more; DeviceLost if it has none."""
         made = self._loops.get(Shape.of(sampling))
         if made is None or made.ready is None:
             raise DeviceLost(f"{self.name}: the sampling was not captured. Take smaller batches.")

@@ -206,5 +206,5 @@ def test_its_plan_is_saved_loaded_again_and_held_against_the_graph(
     graph = modelfolder.find("default") / "denoiser.onnx"
     with pytest.raises(PlanRefused, match=r"less than 0\.999"):
         plan.proved(plans.fetch(path), ports, graph, tensorrt.open_api("tensorrt"))
-    with pytest.raises(ModelDamaged, match="takes .* and gives"):
+    with pytest.raises(ModelDamaged, match=r"takes .* and gives"):
         plan.proved(plans.fetch(path), plan.Ports(ports.inputs, {"v": []}), graph, tensorrt.open_api("any"))
