@@ -77,6 +77,7 @@ class Job:
     stem_by_stem: bool = False  # generate only
     track: str | None = None  # which track the prompts describe; None: the task's own
     about: tuple[tuple[str, str], ...] = ()  # further words, each for another track: (("mix", "a waltz"),)
+    grid: str | None = None  # "auto" | "uniform" | "blended"; None: the manifest's. The paper's is uniform
     last: float | None = None  # noise level the schedule ends at; None: the manifest's. The paper's is 0
     overlap: float | None = None  # seconds that neighbouring windows share; None: the manifest's
     inpainting: Inpainting = Inpainting.ADAPTIVE

@@ -15,6 +15,7 @@ Levels = NDArray[np.float64]
 STEPS_LIMIT = 1000
 LAST = 0.02  # the lowest level the network was trained at
 LARGEST_LAST = 0.5
+GRIDS = ("auto", "uniform", "blended")
 SOFT_FIRST = 0.999  # log-SNR is infinite at τ = 1; from here on it is taken as constant
 
 
@@ -74,7 +75,9 @@ def _visited(points: Levels, last: float) -> Levels:
 
 
 def grid(steps: int, kind: str = "auto", last: float = LAST) -> Levels:
-    """What a manifest asks for: "uniform", "blended", or "auto", which is blended from 7 to 32 steps."""
+    """What a manifest or a job asks for: "uniform", "blended", or "auto": blended from 7 to 32 steps."""
+    if kind not in GRIDS:
+        raise BadJob(f'there is no grid "{kind:.40}"; choose one of {", ".join(GRIDS)}.')
     if kind == "auto":
         kind = "blended" if 7 <= steps <= 32 else "uniform"
     return {"uniform": levels, "blended": blended_levels}[kind](steps, last)

@@ -80,7 +80,7 @@ def settle(job: Job, manifest: Manifest) -> Settings:
         render=render,
         levels=grid(
             usual if job.steps is None else job.steps,
-            manifest.grid,
+            manifest.grid if job.grid is None else job.grid,
             manifest.last if job.last is None else job.last,
         ),
         sampler=ddim if not is_held or resamples > 1 else named(job.sampler or defaults.sampler),

@@ -24,6 +24,7 @@ FORMATS = ("wav", "flac")
 SUBTYPES = ("float", "pcm24", "pcm16")
 SAMPLERS = ("ddim", "unipc", "ab2")
 PROFILES = ("best", "fast")
+GRIDS = ("auto", "uniform", "blended")
 INPAINTINGS = ("adaptive", "canonical", "repaint")
 
 
@@ -188,6 +189,13 @@ def _paper(command: argparse.ArgumentParser) -> None:
         default=[],
         help="what another track sounds like; once for each (default: nothing is said of them), "
         'e.g. --about mix="a funk song"',
+    )
+    group.add_argument(
+        "--grid",
+        choices=GRIDS,
+        help="how the steps' noise levels are spaced: evenly (uniform), nearer to each other at both ends "
+        "(blended), or whichever is better for so many steps (auto; default: the model's own), "
+        "e.g. --steps 20 --grid uniform",
     )
     group.add_argument(
         "--last",

@@ -121,6 +121,7 @@ def _job(flags: Namespace, prompts: tuple[Prompt, ...]) -> Job:
         render=Render(flags.render) if flags.render else None,
         track=flags.track,
         about=tuple(_about(words) for words in flags.about),
+        grid=flags.grid,
         last=flags.last,
         overlap=flags.overlap,
         inpainting=Inpainting(flags.inpainting),

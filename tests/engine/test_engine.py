@@ -342,6 +342,7 @@ def test_a_long_file_comes_out_while_it_is_still_being_read() -> None:
         (Job(Task.EXTRACT, (BASS,), audio_of(), steps=0), "1 to 1000"),
         (Job(Task.EXTRACT, (BASS,), audio_of(), sampler="euler"), "no sampler"),
         (Job(Task.EXTRACT, (BASS,), audio_of(), last=0.6), "0 to 0.5"),
+        (Job(Task.EXTRACT, (BASS,), audio_of(), grid="even"), "no grid .even.; choose one of auto, uniform"),
         (Job(Task.EXTRACT, (BASS,), audio_of(), rescale=1.5), "0 .not at all. to 1"),
         (Job(Task.EXTRACT, (BASS,), audio_of(), overlap=2), "0 to 1.536 s"),
         (Job(Task.EXTRACT, (BASS,), audio_of(), overlap=float("nan")), "overlap is nan"),

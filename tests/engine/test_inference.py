@@ -135,12 +135,12 @@ def _bin(number: int) -> int:
 
 def test_the_command_line_passes_every_option_on() -> None:
     words = (
-        "generate bass --track source --about mix=sax --about submix=hat --last 0 --overlap 3 --resamples 4 "
-        "--inpainting repaint --null own --rescale 0.7 --posterior sample"
+        "generate bass --grid uniform --track source --about mix=sax --about submix=hat --last 0 "
+        "--overlap 3 --resamples 4 --inpainting repaint --null own --rescale 0.7 --posterior sample"
     )
     job = plan(parser().parse_args(words.split())).job
     assert (job.track, job.about) == ("source", (("mix", "sax"), ("submix", "hat")))
-    assert (job.last, job.overlap, job.rescale, job.resamples) == (0, 3, 0.7, 4)
+    assert (job.grid, job.last, job.overlap, job.rescale, job.resamples) == ("uniform", 0, 3, 0.7, 4)
     assert (job.inpainting, job.null, job.posterior) == (REPAINT, Null.OWN, Posterior.SAMPLE)
 
 
