@@ -37,26 +37,42 @@ def guided(
                and w of that track: a batch more for each. With one prompt both are the same
     rescale    φ: how far the spread of v is led back to what it is without guidance
     """
-    scales = np.broadcast_to(np.asarray(scale, np.float32), conditions.shape[1:2])
-    if np.all(scales == 1):
+    every, mixing = forwards(conditions, scale, negatives, null)
+    if len(every) == 1:
         return lambda latents, levels: denoiser(latents, levels, conditions)
-    absent = np.zeros_like(conditions) if negatives is None else negatives
-    tracks = _prompted(conditions, absent) if null is Null.OWN else []
-    lacking = [_without(conditions, absent, track) for track in tracks] if null is Null.OWN else [absent]
-    every = np.concatenate([conditions, *lacking])
+    rows = np.concatenate(every)
 
     def several(latents: Array, levels: Array) -> Array:
-        count = 1 + len(lacking)
-        batch = denoiser(np.concatenate([latents] * count), np.concatenate([levels] * count), every)
-        with_prompt, *without = np.split(batch, count)
-        if null is Null.ALL:
-            mixed: Array = without[0] + scales[:, None, None] * (with_prompt - without[0])
-        else:
-            pulls = zip(scales[tracks] - 1, without, strict=True)
-            mixed = plus((1, with_prompt), *((float(w), with_prompt - one) for w, one in pulls))
-        return mixed if rescale == 0 else rescaled(mixed, with_prompt, rescale)
+        batch = denoiser(np.concatenate([latents] * len(every)), np.concatenate([levels] * len(every)), rows)
+        parts = batch.reshape(len(every), *latents.shape)
+        mixed: Array = np.einsum("sh,hbsct->bsct", mixing, parts)
+        return mixed if rescale == 0 else rescaled(mixed, parts[0], rescale)
 
     return several
+
+
+def forwards(
+    conditions: Array,
+    scale: float | Sequence[float] = 1.0,
+    negatives: Array | None = None,
+    null: Null = Null.ALL,
+) -> tuple[Array, Array]:
+    """What `guided` asks the network, and how it sums the answers.
+
+    returns  conditions of each forward (H, B, S, D), the prompts' own first, and every track's weights of
+             the forwards' v (S, H)
+    """
+    scales = np.broadcast_to(np.asarray(scale, np.float32), conditions.shape[1:2])
+    if np.all(scales == 1):
+        return conditions[None], np.ones((len(scales), 1), np.float32)
+    absent = np.zeros_like(conditions) if negatives is None else negatives
+    if null is Null.ALL:
+        return np.stack([conditions, absent]), np.stack([scales, 1 - scales], axis=1)
+    tracks = _prompted(conditions, absent)
+    lacking = [_without(conditions, absent, track) for track in tracks]
+    pulls = scales[tracks] - 1
+    weights = np.concatenate([[1 + pulls.sum()], -pulls]).astype(np.float32)
+    return np.stack([conditions, *lacking]), np.tile(weights, (len(scales), 1))
 
 
 def _prompted(conditions: Array, absent: Array) -> list[int]:

@@ -6,14 +6,16 @@ P prompts · W wanted tracks; rows of a batch are windows × prompts
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stemwright.engine.asked import Asked
 from stemwright.engine.contracts import Array, Uncertain
 from stemwright.engine.errors import BadJob
-from stemwright.engine.guidance import Guided, continued, guided, held
+from stemwright.engine.guidance import Guided, continued, forwards, guided, held
 from stemwright.engine.inpainting import Draw, inpainted
 from stemwright.engine.job import Posterior
 from stemwright.engine.modelfolder import Model
+from stemwright.engine.runtimes.course import Sampling, at_once, can_loop, course
 from stemwright.engine.sampler import OnStep
 from stemwright.engine.settings import Settings
 
@@ -67,9 +69,14 @@ def sampled(
         )
     else:
         noise = draw()
-        if beginning is not None:
+        clean = None
+        if beginning is None:
+            clean = _at_once(model, settings, asked, windows, noise, whole, is_held, on_step)
+        else:
             denoise = continued(denoise, beginning, noise)
-        latents = np.where(is_known, moving, settings.sampler(denoise, noise, settings.levels, on_step))
+        if clean is None:
+            clean = settings.sampler(denoise, noise, settings.levels, on_step)
+        latents = np.where(is_known, moving, clean)
     wanted = latents[:, ~is_given[~is_held]]
     return wanted.reshape(windows, prompts, *wanted.shape[1:])
 
@@ -97,12 +104,40 @@ def wanted_track(model: Model, settings: Settings, name: str, *, is_anything_giv
     return [track for track in model.tracks.names if track not in given].index(name)
 
 
+def _conditions(asked: Asked, windows: int) -> tuple[Array, Array | None]:
+    """Of all rows; and what to steer away from."""
+    negatives = None if asked.negatives is None else np.tile(asked.negatives, (windows, 1, 1))
+    return np.tile(asked.conditions, (windows, 1, 1)), negatives
+
+
 def _guided(model: Model, settings: Settings, asked: Asked, windows: int) -> Guided:
     """The network under the prompts, for all rows."""
-    conditions = np.tile(asked.conditions, (windows, 1, 1))
-    negatives = None if asked.negatives is None else np.tile(asked.negatives, (windows, 1, 1))
+    conditions, negatives = _conditions(asked, windows)
     scale, null, rescale = settings.guidance, settings.null, settings.rescale
     return guided(model.denoiser, conditions, scale, negatives, null=null, rescale=rescale)
+
+
+def _at_once(
+    model: Model,
+    settings: Settings,
+    asked: Asked,
+    windows: int,
+    noise: Array,
+    whole: Array,
+    is_held: NDArray[np.bool_],
+    on_step: OnStep | None,
+) -> Array | None:
+    """The clean latents where a graphics card does the whole sampling; None where it is done step by step."""
+    if settings.rescale or not can_loop(model.denoiser, len(settings.levels)):
+        return None
+    conditions, negatives = _conditions(asked, windows)
+    every, mixing = forwards(conditions, settings.guidance, negatives, settings.null)
+    path = course(settings.sampler, settings.levels)
+    clean = at_once(model.denoiser, Sampling(noise, whole, is_held, every, mixing, path))
+    if clean is not None and on_step is not None:
+        for step in range(len(settings.levels)):
+            on_step(step + 1)
+    return clean
 
 
 def _draws(shape: tuple[int, ...], prompts: int, seeds: Sequence[tuple[int, ...]]) -> Draw:

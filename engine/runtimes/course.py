@@ -78,13 +78,24 @@ class Sampling:
 class Looping(Protocol):
     """A Denoiser, or a Runtime, that may do a whole sampling at once."""
 
+    @property
+    def is_looping(self) -> bool:
+        """Whether it is worth asking."""
+        ...
+
     def loop(self, sampling: Sampling) -> Array | None:
         """The clean latents (B, W, C, T); None where it must be done step by step after all."""
         ...
 
 
+def can_loop(denoiser: object, steps: int) -> bool:
+    """Whether a sampling of so many steps may be done at once."""
+    return steps <= LONGEST and isinstance(denoiser, Looping) and denoiser.is_looping
+
+
 def at_once(denoiser: object, sampling: Sampling) -> Array | None:
     """The clean latents, where the denoiser can; None where the sampler has to call it."""
-    if len(sampling.course.levels) > LONGEST or not isinstance(denoiser, Looping):
+    if not can_loop(denoiser, len(sampling.course.levels)):
         return None
+    assert isinstance(denoiser, Looping)
     return denoiser.loop(sampling)

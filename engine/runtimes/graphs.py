@@ -43,8 +43,12 @@ class GraphDenoiser:
         (velocity,) = self._graph.run(latents=single[0], levels=single[1], **{self._third: single[2]})
         return velocity
 
+    @property
+    def is_looping(self) -> bool:
+        return isinstance(self._graph, Looping) and self._graph.is_looping
+
     def loop(self, sampling: Sampling) -> Array | None:
-        return self._graph.loop(sampling) if isinstance(self._graph, Looping) else None
+        return at_once(self._graph, sampling)
 
 
 class Rescued:
@@ -67,6 +71,10 @@ class Rescued:
                 raise
             self._rescue(error)
             return self._denoiser(latents, levels, conditions)
+
+    @property
+    def is_looping(self) -> bool:
+        return isinstance(self._denoiser, Looping) and self._denoiser.is_looping
 
     def loop(self, sampling: Sampling) -> Array | None:
         """Where the card fails the sampling begins again, step by step, on what takes over."""

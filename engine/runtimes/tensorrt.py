@@ -99,7 +99,7 @@ class PlanGraph:
         self.inputs = tuple(name for name in names if is_input[name])
         self.outputs = tuple(name for name in names if not is_input[name])
         self._loops: OrderedDict[Shape, Loop] = OrderedDict()
-        self._is_looping = set(self.inputs) == {"latents", "levels", "conditions"}
+        self.is_looping = set(self.inputs) == {"latents", "levels", "conditions"}
 
     def run(self, **arrays: Array) -> tuple[Array, ...]:
         """Named inputs → every output, in the order of `outputs`."""
@@ -114,14 +114,14 @@ class PlanGraph:
     def loop(self, sampling: Sampling) -> Array | None:
         """A whole sampling at once; None where the card has no room for it, or the plan no batch so small."""
         rows = self._most // len(sampling.conditions)
-        if not self._is_looping or rows < 1:
+        if not self.is_looping or rows < 1:
             return None
         self._memory.enter()
         try:
             parts = sampling.parts(rows)
             return np.concatenate([self._loop(Shape.of(part), part).run(part) for part in parts])
         except DeviceLost:  # step by step needs less; where the card is gone, that says so
-            self._is_looping = False
+            self.is_looping = False
             with suppress(DeviceLost):
                 self._forget(keep=0)
             return None

@@ -197,6 +197,8 @@ def test_a_card_too_small_for_the_loop_goes_step_by_step_and_a_lost_one_is_rescu
 
 def test_a_card_that_goes_during_a_loop_costs_a_remark_not_the_job() -> None:
     class Gone:
+        is_looping = True
+
         def __call__(self, *arrays: Array) -> Array:
             raise DeviceLost("gone")
 

@@ -11,8 +11,11 @@ from stemwright.engine.contracts import Array, Denoiser
 from stemwright.engine.engine import Engine
 from stemwright.engine.errors import DeviceLost
 from stemwright.engine.job import Job, Prompt, Result, Task
-from stemwright.engine.runtimes.graphs import Rescued
+from stemwright.engine.runtimes import plans
+from stemwright.engine.runtimes.graphs import GraphDenoiser, Rescued
+from stemwright.engine.runtimes.tensorrt import PlanGraph
 from tests.engine import fakes
+from tests.engine.fake_card import FakeCard, FakeEngine, api_of
 
 RATE = 44100
 
@@ -61,3 +64,28 @@ def test_a_job_whose_card_disappears_ends_with_the_same_stems_and_a_note(task: T
         np.testing.assert_array_equal(one.audio.samples, other.audio.samples)
     assert [note for note in saved.notes if "the processor took over" in note and "CUDA error 719" in note]
     assert not [note for note in whole.notes if "took over" in note]
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+@pytest.mark.parametrize("task", [Task.EXTRACT, Task.ADD, Task.ACCOMPANY, Task.GENERATE])
+def test_a_job_done_whole_samplings_at_a_time_ends_with_the_same_stems_and_progress(
+    task: Task, guidance: float
+) -> None:
+    """The card is a fake; everything above it is the engine."""
+    audio = None if task is Task.GENERATE else song()
+    job = Job(task, (Prompt("bass"),), audio, seconds=2, steps=6, guidance=guidance, sampler="unipc")
+    model = fakes.model(half)
+    processor = model.denoiser
+    card = FakeCard(1 << 22)
+    engine = FakeEngine(card, processor)
+    recipe = plans.Recipe("m", "denoiser", "", "", "fp32", (), (1, 2, 8), "tensorrt_rtx", "1.7.1", (), "s")
+    graph = PlanGraph(plans.Plan(recipe, b"", {}), api_of(engine), card)  # type: ignore[arg-type]
+    ticks: dict[str, list[int]] = {"step by step": [], "at once": []}
+    found = {}
+    for way, denoiser in (("step by step", processor), ("at once", GraphDenoiser(graph))):
+        work = Engine(replace(model, denoiser=denoiser))
+        found[way] = work.run(job, lambda progress, way=way: ticks[way].append(progress.done))
+    assert card.launches > 0
+    for one, other in zip(*(result.stems for result in found.values()), strict=True):
+        np.testing.assert_allclose(one.audio.samples, other.audio.samples, atol=1e-5)
+    assert ticks["step by step"][-1] == ticks["at once"][-1]
