@@ -100,8 +100,8 @@ end
 local function is_hopeless(until_when, folder)
   local told = server.last_words(folder)
   if not told and now() < until_when then return false end
-  dialog.say("The server did not start.\n\n" .. (told or "It said nothing within two minutes; see " .. folder .. "/" .. server.LOG),
-    LuaDialog.MessageType.Error)
+  local silent = "It said nothing within two minutes; see " .. folder .. "/" .. server.LOG
+  dialog.say("The server did not start.\n\n" .. (told or silent), LuaDialog.MessageType.Error)
   return true
 end
 
