@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -200,6 +201,20 @@ def ended(ardour: Ardour, inbox: Path) -> None:
     until(is_there, "the end of the script", JOB)
     sign.unlink()
     assert not [one for one in inbox.iterdir() if not one.name.startswith(".")]
+
+
+def plays(ardour: Ardour) -> None:
+    """Until the clock runs. Where it does not, play is pressed again: a busy Ardour 7.3 may ignore it."""
+
+    def is_running() -> bool:
+        last = ardour.clock()
+        time.sleep(0.5)
+        if ardour.clock() != last:
+            return True
+        ardour.send("/transport_play", 1)
+        return False
+
+    until(is_running, "a running clock")
 
 
 def states(inbox: Path) -> list[str]:
