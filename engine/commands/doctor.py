@@ -3,39 +3,42 @@
 import json
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from stemwright.engine import modelfolder
 from stemwright.engine.commands.show import put
 from stemwright.engine.errors import StemwrightError
 from stemwright.engine.runtimes.choice import open_denoiser
-from stemwright.engine.runtimes.survey import Survey, faster, look
+from stemwright.engine.runtimes.survey import PLUGIN, Survey, faster, look
 
 ABSENT = "not installed"
 NAMES = {
     "onnxruntime": "ONNX Runtime",
+    PLUGIN: "its plug-in",
     "tensorrt_rtx": "TensorRT-RTX",
     "tensorrt": "TensorRT",
     "torch": "torch",
+    "torch-tensorrt": "torch-tensorrt",
 }
+WIDTH = 14  # of the names' column
 
 
 def run(flags: Namespace) -> int:
     """→ 0, or the exit code of what keeps the model from running."""
     found = look()
     used, code = _used(flags.model, flags.device, flags.profile)
-    steps = list(faster(found, used["device"]))
+    steps = list(faster(found, used["device"], flags.profile))
     if flags.json:
         put(json.dumps({**asdict(found), "folder": str(found.folder), "used": used, "faster": steps}))
         return code
     for name, value in [*_there(found), ("used", f"{used['device']}: {used['why']}")]:
-        put(f"{name:13} {value}")
+        put(f"{name:{WIDTH}} {value}")
     if used["profile"]:
-        put(f"{'profile':13} {used['profile']}")
+        put(f"{'profile':{WIDTH}} {used['profile']}")
     for remark in used["told"]:
-        put(f"{'':13} {remark}")
-    put(f"{'faster':13} {_advice(found, steps)}")
+        put(f"{'':{WIDTH}} {remark}")
+    put(f"{'faster':{WIDTH}} {_advice(found, steps)}")
     return code
 
 
@@ -44,9 +47,8 @@ def _used(model: str, device: str, profile: str) -> tuple[dict[str, Any], int]:
     try:
         folder = modelfolder.find(model)
         manifest = modelfolder.verify(folder)
-        opened = open_denoiser(
-            modelfolder.network_of(folder, manifest, device=device, profile=profile), device
-        )
+        network = modelfolder.network_of(folder, manifest, device=device, profile=profile)
+        opened = open_denoiser(replace(network, may_build=False), device)
     except StemwrightError as error:
         return {"device": "none", "why": str(error), "told": [], "profile": ""}, error.exit_code
     return {
@@ -75,10 +77,5 @@ def _there(found: Survey) -> Iterator[tuple[str, str]]:
 
 
 def _advice(found: Survey, steps: list[str]) -> str:
-    if steps:
-        return "; then ".join(steps)
-    return (
-        "nothing to do"
-        if found.cards
-        else "nothing to do without an NVIDIA card; it all runs on the processor"
-    )
+    told = "; then ".join(steps) or "nothing to do"
+    return told if found.cards else f"{told}; there is no NVIDIA card that could do more"

@@ -29,6 +29,7 @@ class Network:
     hashes          sha256 of both, as in the model's manifest
     eager           opens the network in torch
     profile         how the processor computes it: "best" or "fast"
+    may_build       a plan that has gone out of date may be built again
     """
 
     model: Path
@@ -38,6 +39,7 @@ class Network:
     eager: Callable[[], "EagerDenoiser"]
     threads: int = 1
     profile: str = "best"
+    may_build: bool = True
 
 
 @dataclass
@@ -142,6 +144,8 @@ def opened_plan(network: Network, api: Any, now: dict[str, object], card: cuda.C
         recipe = plans.earlier(folder, now, card.capability)
         if recipe is None:
             raise
+        if not network.may_build:
+            raise PlanRefused(f"{refusal} The next job does.") from refusal
         rebuild.run(recipe, refusal)
         plan = plans.find(folder, now, card.capability)
     assert network.graph is not None

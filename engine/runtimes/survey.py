@@ -11,7 +11,8 @@ from stemwright.engine.errors import PlanRefused
 from stemwright.engine.runtimes import cuda, ort, plans, tensorrt
 
 RTX = ("SM75", "SM86", "SM89", "SM120", "SM121")  # TensorRT-RTX runs on these; the others need TensorRT
-TURING = "SM75"
+PLUGIN = "onnxruntime-ep-nv-tensorrt-rtx-cu13"
+PACKAGES = ("onnxruntime", "onnxruntime-gpu", PLUGIN, "torch", "torch-tensorrt")
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,7 @@ class Survey:
 
 
 def look() -> Survey:
-    found = {
-        name: number for name in ("onnxruntime", "onnxruntime-gpu", "torch") if (number := package(name))
-    }
+    found = {name: number for name in PACKAGES if (number := package(name))}
     apis = {name: str(api.__version__) for name, api in tensorrt.installed().items()}
     folder = plans.plans_folder()
     return Survey(
@@ -73,14 +72,18 @@ def plans_in(folder: Path) -> dict[str, str]:
     return found
 
 
-def faster(found: Survey, used: str) -> Sequence[str]:
-    """Commands that would make it faster than `used`, in their order; none where this is the fastest way."""
-    if not found.cards or used == "tensorrt":
+def faster(found: Survey, used: str, profile: str) -> Sequence[str]:
+    """What would make it faster than `used`, commands in their order; nothing where this is the fastest way.
+
+    profile  that was asked for
+    """
+    if used == "tensorrt" or (used == "none" and not found.cards):
         return ()
+    if not found.cards:
+        return () if profile == "fast" else ("--profile fast, a little less exact",)
     capability = found.cards[0].capability
     flavour = "tensorrt_rtx" if capability in RTX else "tensorrt"
     builder = "" if flavour == "tensorrt_rtx" else " --builder tensorrt"
-    steps = [] if flavour in found.runtimes else [tensorrt.FLAVOURS[flavour].install]
-    if not (package("onnx") and package("torch")):
-        steps.append("pip install 'stemwright[export]'")
+    has_all = flavour in found.runtimes and package("onnx")
+    steps = [] if has_all else [tensorrt.FLAVOURS[flavour].install]
     return [*steps, f"stemwright export plan{builder}"]

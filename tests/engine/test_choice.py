@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stemwright.engine import modelfolder
 from stemwright.engine.cli import main
 from stemwright.engine.errors import DeviceLost, MissingExtra, ModelTooNew, PlanRefused
 from stemwright.engine.runtimes import choice, cuda, ort, plans, tensorrt
@@ -275,9 +276,15 @@ def test_doctor_says_what_is_there_what_is_used_and_why(capsys: pytest.CaptureFi
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     used = {"device": "cpu", "why": choice.NO_CARD, "told": [], "profile": "best: full precision"}
-    assert found["used"] == used and found["faster"] == []
+    assert found["used"] == used and found["faster"] == ["--profile fast, a little less exact"]
     assert main(["doctor"]) == 0
-    assert f"used          cpu: {choice.NO_CARD}" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"used           cpu: {choice.NO_CARD}" in told
+    assert "--profile fast, a little less exact; there is no NVIDIA card that could do more" in told
+    for name in ("ONNX Runtime", "its plug-in", "TensorRT-RTX", "TensorRT", "torch", "torch-tensorrt"):
+        assert f"\n{name:15}" in told
+    assert main(["doctor", "--json", "--profile", "fast"]) == 0
+    assert json.loads(capsys.readouterr().out)["faster"] == []
 
 
 @pytest.mark.usefixtures("card")
@@ -292,6 +299,22 @@ def test_doctor_tells_the_commands_that_would_make_use_of_a_card(
     steps = json.loads(capsys.readouterr().out)["faster"]
     assert steps[0] == "pip install 'stemwright[tensorrt]'"
     assert steps[-1] == "stemwright export plan --builder tensorrt"
+
+
+@pytest.mark.usefixtures("card")
+def test_doctor_builds_nothing_and_says_that_a_plan_is_out_of_date(
+    network: choice.Network, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api = with_plan(network, monkeypatch)
+    right = plans.fetch(next(plans.plans_folder().glob("*.plan"))).recipe
+    default = modelfolder.find("default")
+    older = replace(right, model=str(default.resolve()), version="1.6.0")
+    plans.store(plans.plans_folder(), older, b"older", {})
+    monkeypatch.setattr(subprocess, "run", None)
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["used"]["device"] == "cpu" and api.taken == []
+    assert "The next job does" in found["used"]["why"] and "stemwright export plan" in found["used"]["why"]
 
 
 @pytest.mark.usefixtures("no_card")

@@ -123,6 +123,7 @@ def test_a_plan_of_the_default_denoiser_is_built_and_found_by_its_cards(
     assert about["outputs"] == {"velocity": [-1, 3, 192, 80]}
     assert about["cosine"] > 0.9999  # measured 0.999998
     assert about["recipe"]["cards"] == list(cards) and about["recipe"]["profile"] == [1, 2, 16]
+    assert about["proved"] is False and about["seconds"] > 0  # there is no card to run it on
     assert path.stat().st_size == about["bytes"] > 10e6  # the weights, in half precision
 
     folder = modelfolder.find("default")
@@ -153,6 +154,15 @@ def test_attention_is_built_for_turing_too_which_has_no_single_products(tmp_path
     assert plan.near_enough(path, weights, tmp_path / "narrow", recipe_of("fp16")) > 0.9999
     content, ports = plan.build(narrow, plan.Target((plan.TURING,), "fp16"), RTX)
     assert content and ports.outputs == {"velocity": [-1, 3, 192, 80]}
+
+
+@needs_rtx
+def test_a_plan_is_made_such_that_samplings_can_be_captured_and_single_is_single() -> None:
+    builder = RTX.Builder(RTX.Logger(RTX.Logger.ERROR))
+    config = plan.configured(builder, {"x": [-1, 2]}, plan.Target(), RTX)
+    assert config.get_flag(RTX.BuilderFlag.REQUIRE_USER_ALLOCATION)
+    assert not config.get_flag(RTX.BuilderFlag.TF32)
+    assert config.num_compute_capabilities == 3 and config.num_optimization_profiles == 1
 
 
 @needs_rtx
