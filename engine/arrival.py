@@ -76,6 +76,11 @@ class Arrival:
             return self._again()
         if not response.ok:
             return None  # pooch raises
+        if response.status_code not in (200, 206):
+            raise ModelMissing(
+                f"{self._download.url}: the server answers {response.status_code} {response.reason}. "
+                "Check the address."
+            )
         self._refuse_page(response)
         begins = content_start(response)
         if begins != self.asked and begins:
@@ -163,6 +168,8 @@ class Arrival:
                 f"{self._download.url}: offers {total} bytes where {published} are published; nothing is "
                 "fetched. See whether there is a newer Stemwright."
             )
+        if total == 0:
+            raise ModelDamaged(f"{self._download.url}: is an empty file. Check the address.")
         self.total = total if total is not None else published
         self._stamp = response.headers.get("etag") or response.headers.get("last-modified") or ""
         told = "\n".join((self._download.url, self._stamp, str(self.total)))

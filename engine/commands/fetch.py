@@ -150,6 +150,8 @@ def amount(size: int) -> str:
 
 
 def show(screen: Screen, what: str, here: int, total: int | None, left: float | None) -> None:
-    """The progress line."""
-    of = f"{amount(here)} of {amount(total)}" if total is not None else amount(here)
-    screen.progress(f"{what} ({of})", Progress(here, total or 0, "fetch", left))
+    """The progress line; a server that does not tell the size gives no share of it."""
+    if total is None:
+        screen.progress(f"{what} ({amount(here)} of an unknown size)", Progress(0, 1, "fetch"))
+    else:
+        screen.progress(f"{what} ({amount(here)} of {amount(total)})", Progress(here, total, "fetch", left))

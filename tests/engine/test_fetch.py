@@ -20,10 +20,11 @@ import pytest
 
 from stemwright.engine import arrival, cli, downloads
 from stemwright.engine.arrival import Arrival
-from stemwright.engine.commands.fetch import chosen, parser
+from stemwright.engine.commands.fetch import chosen, parser, show
 from stemwright.engine.downloads import KNOWN, Download
 from stemwright.engine.errors import BadInput, BadOutput, ModelDamaged, ModelMissing
 from stemwright.engine.fetching import CHUNK, fetch
+from stemwright.engine.job import Progress
 
 pytest.importorskip("pooch", reason="needs pooch: the [fetch] extra")
 
@@ -67,7 +68,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
         elif not self.path.startswith("/file"):
-            self.send_error(404)
+            self.send_error(int(self.path.strip("/")))
         else:
             self._send(server, wanted)
 
@@ -75,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
         begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and server.has_ranges else 0
         if server.has_conditions and self.headers.get("If-Range", server.stamp) != server.stamp:
             begin = 0
-        if begin >= len(server.content):
+        if begin and begin >= len(server.content):
             self.send_error(416)
             return
         self.send_response(206 if begin else 200)
@@ -249,6 +250,22 @@ def test_another_size_than_the_published_one_is_refused_before_anything_comes(
     assert names(tmp_path) == []
 
 
+def test_an_empty_file_is_refused(server: Server, tmp_path: Path) -> None:
+    server.content = b""
+    with pytest.raises(ModelDamaged, match="is an empty file"):
+        fetch(wanted(server), tmp_path / "file.bin")
+    assert names(tmp_path) == []
+
+
+def test_progress_is_a_share_with_the_time_left_or_a_plain_amount() -> None:
+    lines: list[tuple[str, Progress]] = []
+    screen = Mock(progress=lambda title, at: lines.append((title, at)))
+    show(screen, "clap", 500_000, 2_000_000_000, 90.0)
+    show(screen, "clap", 500_000, None, None)
+    assert lines[0] == ("clap (0.5 MB of 2.00 GB)", Progress(500_000, 2_000_000_000, "fetch", 90.0))
+    assert lines[1] == ("clap (0.5 MB of an unknown size)", Progress(0, 1, "fetch"))
+
+
 def test_a_web_page_is_no_file(server: Server, tmp_path: Path) -> None:
     server.kind = "text/html; charset=utf-8"
     with pytest.raises(ModelDamaged, match=r"web page, not the file.*Open https://example\.org"):
@@ -257,8 +274,9 @@ def test_a_web_page_is_no_file(server: Server, tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_named(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(ModelMissing, match="404 Not Found"):
-        fetch(replace(wanted(server), url=f"{server.url}/absent"), tmp_path / "file.bin")
+    for status in ("404 Not Found", "503 Service Unavailable", "204 No Content"):
+        with pytest.raises(ModelMissing, match=status):
+            fetch(replace(wanted(server), url=f"{server.url}/{status[:3]}"), tmp_path / "file.bin")
     with pytest.raises(ModelMissing, match="cannot be reached"):
         fetch(replace(wanted(server), url="http://127.0.0.1:9/file"), tmp_path / "file.bin")
     assert names(tmp_path) == []

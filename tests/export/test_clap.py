@@ -2,23 +2,35 @@
 
 import json
 import pickle
+import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from torch import Tensor
 
-from stemwright.engine.clap import ClapConditioner, Ear, open_clap
-from stemwright.engine.errors import BadInput, ModelDamaged
-from stemwright.engine.manifest import Fields
-from stemwright.export import clap as exporter
-from stemwright.export.tokens import read_tokenizer
+torch = pytest.importorskip("torch", reason="export needs the [export] extra")
+pytest.importorskip("onnxscript", reason="export needs the [export] extra")
+
+from safetensors.torch import load_file, save_file  # noqa: E402
+from tokenizers import Tokenizer, models, pre_tokenizers, processors  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from stemwright.engine.audio import Audio  # noqa: E402
+from stemwright.engine.clap import ClapConditioner, Ear, open_clap  # noqa: E402
+from stemwright.engine.engine import Engine  # noqa: E402
+from stemwright.engine.errors import BadInput, ModelDamaged  # noqa: E402
+from stemwright.engine.job import Job, Prompt  # noqa: E402
+from stemwright.engine.manifest import Fields  # noqa: E402
+from stemwright.engine.tracks import Task  # noqa: E402
+from stemwright.export import clap as exporter  # noqa: E402
+from stemwright.export.importing import Request, import_model  # noqa: E402
+from stemwright.export.tokens import read_tokenizer  # noqa: E402
+from tests.export.official import SMALL, saved  # noqa: E402
+from tests.export.official import checkpoint as official  # noqa: E402
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "clap" / "tiny.safetensors"
 EAR = Ear(fft=64, hop=16, frames=50)
@@ -224,6 +236,41 @@ def test_a_long_prompt_keeps_its_end_mark(exported: Path) -> None:
         0,
         2,
     )  # laion-clap's 77, if there were as many positions
+
+
+def test_an_imported_model_takes_words_sounds_and_what_to_steer_away_from(
+    exported: Path, checkpoint: Path, tokens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_exported(source: Path, words: Path, folder: Path, *, half: bool) -> dict[str, Any]:
+        assert (source, words, half) == (checkpoint, tokens, False)
+        for file in exported.glob("clap_*"):
+            shutil.copy(file, folder)
+        about: dict[str, Any] = json.loads((exported / "conditioning.json").read_text())
+        return about
+
+    monkeypatch.setenv("STEMWRIGHT_MODELS", str(tmp_path / "models"))
+    monkeypatch.setattr(exporter, "export_clap", as_exported)
+    family = replace(SMALL, denoiser=replace(SMALL.denoiser, condition_width=12))
+    file = saved(official(family), tmp_path / "unwrapped_DiT.ckpt")
+    import_model(Request(file, family, clap=checkpoint, tokenizer=tokens))
+    engine = Engine.load("small", threads=1)
+    assert isinstance(engine.model.conditioner, ClapConditioner)
+
+    def made(**prompt: Any) -> np.ndarray:
+        job = Job(Task.GENERATE, (Prompt(**prompt),), seconds=0.2, rate=16000, steps=2, guidance=3.0)
+        return engine.run(job).stems[0].audio.samples
+
+    noise = Audio(0.1 * np.random.default_rng(0).standard_normal((2, 30000)).astype(np.float32), 44100)
+    results = [
+        made(text="drum"),
+        made(text="bass"),
+        made(text="drum", negative="bass"),
+        made(text="", audio=noise),
+        made(text="drum", audio=noise),
+    ]
+    assert all(np.isfinite(one).all() and one.any() for one in results)
+    differences = [np.abs(one - results[0]).max() / np.abs(results[0]).max() for one in results[1:]]
+    assert min(differences) > 1e-3, differences  # measured 4.6e-3
 
 
 def test_half_precision_halves_the_files_and_hardly_turns_the_vectors(
