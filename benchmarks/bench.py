@@ -47,15 +47,20 @@ def main() -> int:
             "machine": machine(),
             "extract": times,
             "denoiser": _child(flags.core, "denoiser"),
+            "runtimes": _child(flags.core, "runtimes"),
+            "parts": _child(flags.core, "parts", str(songs[REGION])),
             "demucs": None if flags.without_demucs else demucs(flags.core, flags.runs),
             "start": [whole_process(flags.core, songs[SHORT], Path(folder)) for _ in range(flags.runs)],
+            "start_fast": [
+                whole_process(flags.core, songs[SHORT], Path(folder), "fast") for _ in range(flags.runs)
+            ],
             "long": whole_process(flags.core, songs[LONG], Path(folder)),
             "bridge": None if flags.without_bridge else bridge(),
         }
     rows = table(found)
     for row in rows:
         mark = {None: "", True: "yes", False: "NO"}[row.holds]
-        print(f"{row.what:56} {row.figure:>30}  {row.target:>18}  {mark}")
+        print(f"{row.what:56} {row.figure:>52}  {row.target:>18}  {mark}")
     content = {**found, "rows": [asdict(row) for row in rows]}
     flags.results.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return 0
@@ -113,10 +118,10 @@ def _child(core: int, *words: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def whole_process(core: int, path: Path, folder: Path) -> dict[str, float]:
+def whole_process(core: int, path: Path, folder: Path, profile: str = "best") -> dict[str, float]:
     """The command line as a user types it: wall and CPU seconds from start to end, and peak memory in MB."""
     command = [sys.executable, "-m", "stemwright.engine.cli", "extract", str(path), "bass"]
-    command += ["--output", str(folder / "out"), "--overwrite", "--threads", "1"]
+    command += ["--output", str(folder / "out"), "--overwrite", "--threads", "1", "--profile", profile]
     start = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **ONE_THREAD})
     if hasattr(os, "sched_setaffinity"):
@@ -173,6 +178,12 @@ def table(found: dict[str, Any]) -> list[Row]:
             0.1,
             f"wall {wall['region'] / REGION:.3f}",
         ),
+        _at_most(
+            "the same, fast profile",
+            cpu["fast"] / REGION,
+            0.05,
+            f"{cpu['region'] / cpu['fast']:.2f} x as fast",
+        ),
         Row("the same with four prompts, of real time", f"{cpu['four'] / REGION:.3f}"),
         _between("10 min song, of a 10 s song", cpu["long"] / cpu["short"], 58, 62),
         _at_most("10 min song, peak memory (MB)", found["long"]["peak_mb"], 1000),
@@ -183,7 +194,9 @@ def table(found: dict[str, Any]) -> list[Row]:
             f"CPU {median(run['cpu'] for run in found['start']):.2f}",
         ),
     ]
-    rows += _denoiser_rows(found["denoiser"]) + _demucs_rows(found["demucs"], cpu)
+    rows.append(_start_row("the same, fast profile", found["start_fast"]))
+    rows += _denoiser_rows(found["denoiser"]) + _runtime_rows(found["runtimes"])
+    rows += [*_part_rows(found["parts"]), *_demucs_rows(found["demucs"], cpu)]
     return rows if found["bridge"] is None else rows + _bridge_rows(found["bridge"])
 
 
@@ -223,6 +236,39 @@ def _denoiser_rows(denoiser: dict[str, Any]) -> list[Row]:
             )
         )
     return rows
+
+
+def _start_row(what: str, runs: list[dict[str, float]]) -> Row:
+    wall, cpu, most = (median(run[key] for run in runs) for key in ("wall", "cpu", "peak_mb"))
+    return Row(what, f"{wall:.2f} (CPU {cpu:.2f}; peak {most:.0f} MB)")
+
+
+def _runtime_rows(found: dict[str, Any]) -> list[Row]:
+    """Each runtime against torch eager, and against what the peak would take; the fast one against fp32."""
+    forward, floor = found["forward"], found["gflop"] / found["peak"]  # seconds
+    eager = forward.get("torch eager, fp32", {}).get("milliseconds")
+    rows = []
+    for name, one in forward.items():
+        against = "" if eager is None else f", {eager / one['milliseconds']:.2f} x torch eager"
+        share = f"{1000 * floor / one['milliseconds']:.2f} of the fp32 peak"
+        rows.append(Row(f"{name}: forward", f"{one['milliseconds']:.1f} ms{against}, {share}"))
+    best, fast = (
+        forward[name]["milliseconds"] for name in ("ONNX Runtime, fp32", "ONNX Runtime, 8 bits (fast)")
+    )
+    return [*rows, Row("8 bits, of fp32's speed", f"{best / fast:.2f} x", "at least 2", best / fast >= 2)]
+
+
+def _part_rows(found: dict[str, dict[str, float]]) -> list[Row]:
+    """Shares of the time, best profile and fast."""
+    best, fast = found["best"], found["fast"]
+    names = sorted((name for name in best if name != "whole"), key=lambda name: -best[name])
+    return [
+        Row(
+            f"share of the time: {name}",
+            f"{best[name] / best['whole']:.1%} (fast: {fast.get(name, 0) / fast['whole']:.1%})",
+        )
+        for name in names
+    ]
 
 
 def _demucs_rows(demucs: dict[str, Any] | None, cpu: dict[str, float]) -> list[Row]:

@@ -2,6 +2,8 @@
 
 child.py CORE extract RUNS SHORT LONG   → extraction of a 10.24 s region, of SHORT and of LONG, model loaded
 child.py CORE denoiser                  → the network's GFLOP/s beside the core's own
+child.py CORE runtimes                  → the network by every runtime and precision that is installed
+child.py CORE parts REGION              → where the time of an extraction goes, in both profiles
 """
 
 import json
@@ -31,25 +33,26 @@ def extract(runs: int, region: Path, short: Path, long: Path) -> dict[str, Any]:
     from stemwright.engine.engine import Engine
 
     engine = Engine.load(threads=1)
+    fast = Engine.load(threads=1, profile="fast")
     with tempfile.TemporaryDirectory() as folder:
 
-        def once(song: Path, prompts: tuple[str, ...] = ("bass",)) -> tuple[float, float]:
-            return timed(lambda: extract_file(engine, song, prompts, Path(folder)))
+        def once(song: Path, *prompts: str, by: Engine = engine) -> tuple[float, float]:
+            return timed(lambda: extract_file(by, song, prompts or ("bass",), Path(folder)))
 
-        once(region)
-        rounds = [
-            (once(region), once(short), once(region, ("bass", "drums", "vocals", "piano")))
-            for _ in range(runs)
-        ]
+        def turn() -> None:
+            by_kind["region"].append(once(region))
+            by_kind["fast"].append(once(region, by=fast))
+            by_kind["short"].append(once(short))
+            by_kind["four"].append(once(region, "bass", "drums", "vocals", "piano"))
+
+        by_kind: dict[str, Times] = {"region": [], "fast": [], "short": [], "four": []}
+        for engine_of_turn in (engine, fast):
+            once(region, by=engine_of_turn)
+        for _ in range(runs):
+            turn()
         longs = [once(long) for _ in range(2)]
-        rounds += [
-            (once(region), once(short), once(region, ("bass", "drums", "vocals", "piano")))
-            for _ in range(runs)
-        ]
-    by_kind: dict[str, Times] = {"region": [], "short": [], "four": []}
-    for one in rounds:
-        for kind, times in zip(by_kind, one, strict=True):
-            by_kind[kind].append(times)
+        for _ in range(runs):
+            turn()
     return {**by_kind, "long": longs}
 
 
@@ -99,8 +102,21 @@ def main(words: list[str]) -> None:
     core, what, *rest = words
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core)})
-    found = denoiser() if what == "denoiser" else extract(int(rest[0]), *map(Path, rest[1:]))
-    print(json.dumps(found))
+    print(json.dumps(_measured(what, rest)))
+
+
+def _measured(what: str, words: list[str]) -> Any:
+    if what == "denoiser":
+        return denoiser()
+    if what == "runtimes":
+        from runtimes import runtimes
+
+        return runtimes()
+    if what == "parts":
+        from parts import parts
+
+        return parts(Path(words[0]))
+    return extract(int(words[0]), *map(Path, words[1:]))
 
 
 if __name__ == "__main__":

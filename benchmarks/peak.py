@@ -1,7 +1,7 @@
 """What one core can do at most in fp32 matrix products: the best of two libraries on several shapes."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,13 @@ SQUARES = (768, 1024, 1536, 2048)
 AT_LEAST = 0.15  # CPU seconds per measurement
 
 
-def peak(network: Iterable[Product]) -> dict[str, float]:
+def peak(network: Iterable[Product], squares: Sequence[int] = SQUARES) -> dict[str, float]:
     """GFLOP/s by library and shape; `network` adds the shapes where the network spends most."""
-    shapes = [(size, size, size) for size in SQUARES]
+    shapes = [(size, size, size) for size in squares]
     heaviest = sorted(network, key=lambda product: -product.flops)
     for product in heaviest:
         shape = (product.rows, product.inner, product.columns)
-        if shape not in shapes and len(shapes) < len(SQUARES) + 4:
+        if shape not in shapes and len(shapes) < len(squares) + 4:
             shapes.append(shape)
     rates = {}
     for rows, inner, columns in shapes:
