@@ -19,6 +19,7 @@ from stemwright.engine.errors import MissingExtra, StemwrightError
 
 THREADS = 4  # of an actor, unless somebody says
 CONNECT = 5.0  # seconds for a cluster to answer
+HEADLESS = 7 * 86400  # seconds that actors may work without the cluster's head
 LOOK = 0.25  # seconds between two looks whether to go on waiting
 
 
@@ -38,6 +39,8 @@ class Cluster:
     """A connection. One a process; where there is one already, it is used and left open."""
 
     def __init__(self, address: str) -> None:
+        # Else Ray ends this process, the server, a minute after the cluster's head has gone.
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(HEADLESS))
         try:
             self._ray: Any = import_module("ray")
         except ImportError as error:

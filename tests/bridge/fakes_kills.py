@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stemwright.bridge.spool import OUT, Spool, read_done
-from tests.bridge.fakes_pool import until
+from tests.bridge.waiting import until
 
 PROGRAM = Path(__file__).with_name("fakes_server.py")
 STATES = {"Finished": "finished", "Cancelled": "cancelled", "Fail": "failed"}
@@ -125,17 +125,18 @@ def killed_often(
         for number in numbers + again:
             with suppress(OSError):
                 life.submit(number)
-        until(lambda life=life: life.accepted, 60)  # type: ignore[misc]
+        until(lambda life=life: life.accepted)  # type: ignore[misc]
         if life_number < count:
             few = chance.choice((0, 1, 2, 4, 8))
-            until(lambda life=life, few=few: len(life.ends) >= few, 60)  # type: ignore[misc]
+            until(lambda life=life, few=few: len(life.ends) >= few)  # type: ignore[misc]
             time.sleep(chance.uniform(0, longest))
             life.kill()
             ran += _states(spool)["running"] > 0
         else:
             wanted = accepted | {f"job-{number}" for number in numbers + again}
             until(
-                lambda life=life, wanted=wanted: not _open(spool) and _known(spool) >= wanted, 60 + 10 * count
+                lambda life=life, wanted=wanted: not _open(spool) and _known(spool) >= wanted,
+                seconds=60 + 10 * count,
             )  # type: ignore[misc]
             life.stop()
         accepted |= life.accepted

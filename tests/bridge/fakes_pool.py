@@ -4,12 +4,10 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
@@ -21,19 +19,9 @@ from stemwright.bridge.request import Request
 from stemwright.bridge.spool import OUT, Done, Spool, write_done
 from stemwright.engine.job import Progress
 from tests.bridge.fakes_worker import instant
+from tests.bridge.waiting import DEADLINE
 
 ENDS = (say.Finished, say.Cancelled, say.Fail)
-DEADLINE = 20.0  # seconds a test waits for anything
-Found = TypeVar("Found")
-
-
-def until(look: Callable[[], Found], seconds: float = DEADLINE) -> Found:
-    """What `look` returns as soon as it is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.002)
-    return found
 
 
 def request(job: str, prompt: str = "bass", **options: object) -> Request:

@@ -3,24 +3,12 @@
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
-DEADLINE = 20.0  # seconds
-
-
-def until(is_so: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
-    """What `is_so` says, once that is true."""
-    end = time.monotonic() + seconds
-    while not (found := is_so()):
-        if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {seconds:g} s")
-        time.sleep(0.01)
-    return found
+from tests.bridge.waiting import DEADLINE, until
 
 
 class Jack:

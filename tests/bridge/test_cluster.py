@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ from stemwright.bridge.request import Request, make
 from stemwright.bridge.spool import Spool, read_done
 from stemwright.engine.errors import MissingExtra, ModelMissing
 from tests.bridge.conftest import RAY_CPUS
+from tests.bridge.real import ROOT
 from tests.engine import command_line
 
 pytestmark = pytest.mark.slow  # a cluster takes some seconds to start
@@ -319,6 +321,33 @@ def test_a_lost_node_s_job_is_told_as_lost_and_the_others_go_on(
     worked.events.clear()
     worked.give(lost)
     assert worked.end(lost).kind == "done"
+
+
+def test_the_server_s_process_and_its_actors_outlive_the_cluster_s_head(
+    ray_cluster: Any, tmp_path: Path
+) -> None:
+    """Ray itself ends a process that has not found the head for 60 s."""
+    from ray.cluster_utils import Cluster
+
+    song = command_line.write_song(tmp_path / "song.wav")
+    node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
+    headless = Cluster(initialize_head=True, head_node_args=node)
+    command = [sys.executable, "-m", "tests.bridge.fakes_ray", headless.address, str(tmp_path / "spool")]
+    pipe = subprocess.PIPE
+    driver = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT)
+    assert driver.stdin is not None and driver.stdout is not None
+    try:
+        assert driver.stdout.readline() == "ready \n"
+        headless.head_node.kill_gcs_server(False)
+        time.sleep(65)
+        driver.stdin.write(f"{song}\n")
+        driver.stdin.flush()
+        assert driver.stdout.readline() == "done job-0\n"
+    finally:
+        driver.kill()
+        driver.communicate()
+        headless.shutdown()
+    assert read_done(tmp_path / "spool" / "jobs" / "job-0") is not None
 
 
 def test_an_error_in_the_actor_fails_the_job_and_keeps_the_actor(start: Callable[..., Worked]) -> None:

@@ -18,7 +18,7 @@ from stemwright.bridge import messages as say
 from stemwright.bridge.client import BY_ADDRESS, Client
 from stemwright.bridge.grammar import Message
 from stemwright.bridge.wire import decode, encode
-from tests.bridge.real import ROOT, Child, server_command
+from tests.bridge.real import PATIENCE, ROOT, Child, server_command
 
 ENDS = (say.Finished, say.Cancelled, say.Fail)
 KINDS = (("bass", 0), ("drums", 1), ("guitar", 2))  # prompt and seed: the same ones must give the same files
@@ -43,20 +43,30 @@ class Storm:
         return Child(self.command, {"OMP_NUM_THREADS": "1"})
 
     def until_killed(self, server: Child) -> None:
-        """Load, and kill -9 in the midst of it."""
+        """Load, and kill -9 in the midst of it: before the engine is there, or soon after some job's end."""
         port = int(server.wait_for(r"listening on \S+ port (\d+)")[1])
-        if self.random.random() < 0.7:  # else: killed while it recovers and its engine starts
-            server.wait_for("ready on|working")  # with what the last one left it is never idle
-        deadline = time.monotonic() + self.random.uniform(0.0, 1.0)
+        ends, rest = self.random.choice((0, 1, 1, 2)), self.random.uniform(0.0, 0.5)
+        latest = time.monotonic() + PATIENCE
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
             line.connect(("127.0.0.1", port))
             line.settimeout(0.01)
             asked: dict[str, tuple[str, int]] = {}
+            while self.ended(server) < ends:
+                assert time.monotonic() < latest, server.told()
+                self.talk(line, asked)
+            deadline = time.monotonic() + rest
             while time.monotonic() < deadline:
-                if len(asked) < 8:
-                    self.submit(line, asked)
-                self.hear(line, asked)
+                self.talk(line, asked)
             server.kill()
+
+    def ended(self, server: Child) -> int:
+        """Jobs that this server has ended."""
+        return sum(": done in " in line for line in list(server.lines))
+
+    def talk(self, line: socket.socket, asked: dict[str, tuple[str, int]]) -> None:
+        if len(asked) < 8:
+            self.submit(line, asked)
+        self.hear(line, asked)
 
     def submit(self, line: socket.socket, asked: dict[str, tuple[str, int]]) -> None:
         self.number += 1

@@ -27,6 +27,7 @@ from stemwright.bridge.grammar import (
 )
 from stemwright.bridge.messages import Fail
 from stemwright.bridge.request import Request
+from tests.bridge.waiting import until
 
 SOUND = b"RIFF, as far as this test cares"
 
@@ -401,9 +402,9 @@ def test_the_watch_runs_by_itself_and_ends_when_stopped(inbox: Inbox) -> None:
     inbox.watch.start()
     try:
         place = inbox.put("take-1")
-        wait_until(lambda: bool(inbox.queue.submitted))
+        until(lambda: bool(inbox.queue.submitted))
         inbox.watch.tell(say.Cancelled("take-1"))
-        wait_until((place / "done.json").exists)
+        until((place / "done.json").exists)
     finally:
         inbox.watch.stop()
     assert threading.active_count() == before
@@ -419,10 +420,3 @@ def test_a_look_at_thousands_of_finished_folders_opens_none(
     monkeypatch.setattr(Path, "lstat", lambda path: pytest.fail(f"{path} is looked at again"))
     inbox.watch.look()
     assert inbox.queue.submitted == []
-
-
-def wait_until(is_true: Callable[[], bool], seconds: float = 10.0) -> None:
-    until = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < until, "it does not come about"
-        time.sleep(0.01)

@@ -1,11 +1,13 @@
 """Mutated packets, many: a ping is answered after every one, nothing is raised, and memory stays flat."""
 
 import random
+import re
 import socket
 import struct
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from pythonosc.osc_message import OscMessage
@@ -13,9 +15,15 @@ from pythonosc.osc_message import OscMessage
 from stemwright.bridge.framing import Slip
 from stemwright.bridge.messages import Ping, Pong
 from stemwright.bridge.wire import BadPacket, decode, encode
-from tests.bridge.wires import Apart, Datagrams, Stream, built, bundle, serving, tag_in
+from tests.bridge.real import answers_ping, running_server
+from tests.bridge.wires import Apart, Datagrams, Stream, built, bundle, memory, serving, tag_in
 
-SECONDS = 170  # for the million; on a machine with too much to do they become fewer
+MILLION, LEAST = (
+    1_000_000,
+    200_000,
+)  # packets: what is sent, and what a machine with too much to do must reach
+SECONDS = 300  # for the million; alone on two cores it takes a third of that
+SAID = r"stemwright: (listening|starting|ready|working|stopp|(udp|tcp) \S+: refused \()"  # by a sound server
 LONGEST = 1024  # bytes of a mutated packet
 PING = encode(Ping(0))[:-4]
 PONG = encode(Pong(0))[:-4]
@@ -132,17 +140,17 @@ def fly(way: DatagramFlight | StreamFlight, packets: list[bytes], first: int) ->
 
 
 def bombard(
-    apart: Apart, way: DatagramFlight | StreamFlight, count: int, seed: int, seconds: float = 60
+    process: int, way: DatagramFlight | StreamFlight, count: int, seed: int, seconds: float = 60
 ) -> int:
-    """Sends so many, or as many as the seconds suffice for; returns how many. Memory must stay flat."""
+    """Sends so many, or as many as the seconds suffice for; returns how many. The process must not grow."""
     packets, end = mutated(count, seed, tag_in(1)), time.monotonic() + seconds
     begin = sent = 0
     with way.client:
         while (flight := list(islice(packets, way.together))) and time.monotonic() < end:
             fly(way, flight, FIRST + sent)
             sent += len(flight)
-            begin = begin or apart.memory()  # after the first flight
-    assert apart.memory() - begin < 8 << 20
+            begin = begin or memory(process)  # after the first flight
+    assert memory(process) - begin < 8 << 20
     return sent
 
 
@@ -181,22 +189,28 @@ def test_what_gets_past_the_guard_python_osc_reads_alike() -> None:
 
 def test_twenty_thousand_mutated_packets_leave_the_server_answering() -> None:
     with Apart() as apart:
-        sent = bombard(apart, DatagramFlight(apart.port), 10_000, seed=3)
-        sent += bombard(apart, StreamFlight(apart.port), 10_000, seed=4)
+        sent = bombard(apart.process, DatagramFlight(apart.port), 10_000, seed=3)
+        sent += bombard(apart.process, StreamFlight(apart.port), 10_000, seed=4)
         assert apart.counts().packets > 1.99 * sent and apart.counts().errors == 0
 
 
 @pytest.mark.slow
-def test_a_million_mutated_packets_leave_the_server_answering() -> None:
-    """About 45 s of one core; memory grows by less than 1 MB."""
-    with Apart() as apart:
+def test_a_million_mutated_packets_leave_the_whole_server_answering(tmp_path: Path) -> None:
+    """As users start it. Every packet is followed by a ping, and the next ones wait until it is answered.
+
+    Fewer than a million, but no fewer than LEAST, only where SECONDS did not suffice; the number is printed.
+    """
+    with running_server(tmp_path / "spool", tmp_path) as (server, port):
         begin = time.monotonic()
-        sent = bombard(apart, DatagramFlight(apart.port), 100_000, seed=5, seconds=SECONDS / 3)
+        sent = bombard(server.number, DatagramFlight(port), MILLION // 10, seed=5, seconds=SECONDS / 3)
         left = begin + SECONDS - time.monotonic()
-        sent += bombard(apart, StreamFlight(apart.port), 1_000_000 - sent, seed=6, seconds=left)
-        print(f"{sent} packets in {time.monotonic() - begin:.0f} s")
-        assert sent == 1_000_000 or time.monotonic() - begin >= SECONDS
-        assert apart.counts().packets > 1.99 * sent and apart.counts().errors == 0
+        sent += bombard(server.number, StreamFlight(port), MILLION - sent, seed=6, seconds=left)
+        seconds = time.monotonic() - begin
+        print(f"{sent} packets in {seconds:.0f} s")
+        assert sent == MILLION or (sent >= LEAST and seconds >= SECONDS)
+        assert answers_ping(port)
+        assert server.stop() == 0
+        assert [line for line in server.lines if not re.match(SAID, line)] == []
 
 
 @pytest.mark.parametrize("framing", ["lengths", "slip"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.bridge.fakes_kills import QueueLife, is_alive, killed_often
-from tests.bridge.fakes_pool import until
+from tests.bridge.waiting import until
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills processes by signals")

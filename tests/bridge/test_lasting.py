@@ -30,8 +30,8 @@ from tests.bridge.fakes_pool import (
     order_of,
     request,
     small_disk,
-    until,
 )
+from tests.bridge.waiting import until
 
 SMALL = Limits(free_bytes=0)
 
@@ -363,7 +363,7 @@ def test_memory_does_not_grow_with_the_jobs_that_were_done(tmp_path: Path) -> No
             for start in range(first, first + count, 100):
                 jobs = [Request(f"j{n}", "generate", ("bass",), seed=n) for n in range(start, start + 100)]
                 running.submit(*jobs)
-                until(lambda: running.queue.counts().queued + running.queue.counts().running == 0, 60)
+                until(lambda: running.queue.counts().queued + running.queue.counts().running == 0)
             running.heard.events.clear()
             return tracemalloc.get_traced_memory()[0]
 
@@ -392,7 +392,7 @@ def test_any_thread_may_ask_while_jobs_come_and_go(tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         running.submit(*(Request(f"j{n}", "generate", ("bass",), seed=n) for n in range(100)))
-        until(lambda: running.queue.counts().queued + running.queue.counts().running == 0, 60)
+        until(lambda: running.queue.counts().queued + running.queue.counts().running == 0)
         stop.set()
         for thread in threads:
             thread.join()

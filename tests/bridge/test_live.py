@@ -21,18 +21,11 @@ from stemwright.bridge.errors import NoAudio
 from stemwright.bridge.grammar import NO_AUDIO, BadMessage
 from stemwright.bridge.live import Live, devices
 from stemwright.engine.contracts import Array
+from tests.bridge.waiting import DEADLINE, until
 
 RATE = 48_000
 PERIOD = 512
 DELAY = PERIOD  # frames from played to heard: the loopback's one period
-PATIENCE = 20.0  # seconds
-
-
-def until(is_so: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < deadline, f"not within {PATIENCE:g} s: {what}"
-        time.sleep(0.01)
 
 
 class Jack:
@@ -494,7 +487,7 @@ def test_stop_does_not_wait_for_a_sound_system_that_hangs(
     starter.start()
     until(lambda: live._process._process is not None, "it starts")
     live.stop()
-    starter.join(PATIENCE)
+    starter.join(DEADLINE)
     assert failed
 
 

@@ -18,7 +18,8 @@ from stemwright.bridge.request import Request
 from stemwright.bridge.spool import OUT, Spool, read_done
 from stemwright.engine.job import Progress
 from tests.bridge import fakes_worker
-from tests.bridge.fakes_pool import Running, request, until
+from tests.bridge.fakes_pool import Running, request
+from tests.bridge.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills processes by signals")
 

@@ -23,7 +23,8 @@ from stemwright.bridge.queue import Limits
 from stemwright.bridge.request import Request
 from stemwright.bridge.spool import OUT
 from stemwright.bridge.table import RECENT
-from tests.bridge.fakes_pool import HandPool, InstantPool, Running, code, kinds, order_of, request, until
+from tests.bridge.fakes_pool import HandPool, InstantPool, Running, code, kinds, order_of, request
+from tests.bridge.waiting import until
 
 SMALL = Limits(free_bytes=0)
 

@@ -17,6 +17,7 @@ from stemwright.bridge.limiter import FewLines, Limiter
 from stemwright.bridge.messages import LONGEST_REPLY, Buffer, Done, Fail, Pong, Status
 from stemwright.bridge.server import Peer, Server
 from stemwright.bridge.wire import BadPacket, encode
+from tests.bridge.waiting import until
 from tests.bridge.wires import (
     FRAMINGS,
     Datagrams,
@@ -26,7 +27,6 @@ from tests.bridge.wires import (
     bundle,
     serving,
     tag_in,
-    until,
 )
 
 PIECE = Buffer("j", 0, 0, 1 << 30, bytes(range(256)) * 256)  # 64 KiB

@@ -17,8 +17,8 @@ from stemwright.bridge.errors import NoAudio
 from stemwright.bridge.grammar import NO_AUDIO
 from stemwright.bridge.live import Live, devices
 from stemwright.engine.contracts import Array
-from tests.bridge.jack import DEADLINE, until
 from tests.bridge.real import ROOT, Child, server_command
+from tests.bridge.waiting import DEADLINE, until
 
 RATE, PERIOD = 48000, 512
 
@@ -156,7 +156,7 @@ def test_a_pad_extracts_what_was_just_played_and_its_light_tells(
         until(lambda: musician.now() > 11 * RATE, "ten seconds were heard")
         pads.send_message(mido.Message("note_on", note=36, velocity=100).bytes())
         with Client(port=port) as client:
-            until(lambda: states(client) == ["finished"], "the pad's job is done", 60)
+            until(lambda: states(client) == ["finished"], "the pad's job is done")
             (row,) = [one for one in client.ask(say.AskJobs()) if isinstance(one, say.JobState)]
             results = [one for one in client.follow(row.job) if isinstance(one, say.Result)]
         assert row.job.startswith("midi-")

@@ -15,9 +15,9 @@ from stemwright.bridge import messages as say
 from stemwright.bridge.client import Client
 from stemwright.bridge.grammar import DISK_FULL, MODEL, Message
 from stemwright.engine.modelfolder import shipped_folder
-from tests.bridge.jack import until
 from tests.bridge.real import ROOT, Child, server_command
 from tests.bridge.test_crashes import worker_of
+from tests.bridge.waiting import until
 
 MEGABYTE = 1 << 20
 SMALL_DISK = 330 * MEGABYTE  # a little more than the server keeps free

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
@@ -22,10 +22,10 @@ from stemwright.bridge.framing import Lengths, Slip
 from stemwright.bridge.messages import Ping, Pong
 from stemwright.bridge.server import Peer, Server, Traffic
 from stemwright.bridge.wire import Incoming, encode
+from tests.bridge.waiting import DEADLINE
 
 ROOT = Path(__file__).resolve().parents[2]
 NTP = 2208988800  # seconds from 1900 to 1970
-DEADLINE = 20.0  # seconds; a test that waits so long has failed
 
 
 def built(address: str, *arguments: tuple[str, Any]) -> bytes:
@@ -44,14 +44,6 @@ def bundle(*elements: bytes, tag: int = 1) -> bytes:
 def tag_in(seconds: float) -> int:
     """The timetag of so many seconds from now."""
     return int((time.time() + NTP + seconds) * 2**32)
-
-
-def until(condition: Callable[[], Any], seconds: float = DEADLINE) -> None:
-    """Returns as soon as it holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(0.001)
 
 
 class Small:
@@ -102,16 +94,21 @@ class Apart:
         """Of the server."""
         return Traffic(*[int(word) for word in self._answer("counts").split()])
 
-    def memory(self) -> int:
-        """Its resident bytes; 0 where the system does not tell."""
-        pages = Path(f"/proc/{self._process.pid}/statm")
-        return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGESIZE") if pages.exists() else 0
+    @property
+    def process(self) -> int:
+        return self._process.pid
 
     def _answer(self, question: str) -> str:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(question + "\n")
         self._process.stdin.flush()
         return str(self._process.stdout.readline())
+
+
+def memory(process: int) -> int:
+    """Its resident bytes; 0 where the system does not tell."""
+    pages = Path(f"/proc/{process}/statm")
+    return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGESIZE") if pages.exists() else 0
 
 
 def apart() -> None:
