@@ -22,7 +22,7 @@ MILLION, LEAST = (
     1_000_000,
     200_000,
 )  # packets: what is sent, and what a machine with too much to do must reach
-SECONDS = 300  # for the million; alone on two cores it takes a third of that
+SECONDS = 300  # for the million, which costs the server about 75 s of a core
 SAID = r"stemwright: (listening|starting|ready|working|stopp|(udp|tcp) \S+: refused \()"  # by a sound server
 LONGEST = 1024  # bytes of a mutated packet
 PING = encode(Ping(0))[:-4]
