@@ -189,3 +189,31 @@ def test_a_graph_the_builder_does_not_read_says_why(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelDamaged, match="does not read the graph"):
         plan.build(tmp_path / "broken.onnx", plan.Target(("SM89",), "fp32"), RTX)
+
+
+@needs_rtx
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the exporter of torch warns of its own deprecations
+@pytest.mark.parametrize("cards", [plan.PORTABLE, (plan.TURING,)])
+def test_the_official_design_is_built_for_the_same_cards(tmp_path: Path, cards: tuple[str, ...]) -> None:
+    torch = pytest.importorskip("torch", reason="export needs the [export] extra")
+    from stemwright.engine.models.dit import Dit, DitConfig
+    from stemwright.export import graph, networks
+
+    torch.manual_seed(0)
+    config = DitConfig(latent_channels=8, condition_width=16, width=96, depth=2, heads=4, level_features=16)
+    network = Dit(config)
+    for parameter in network.parameters():
+        parameter.data.add_(torch.randn_like(parameter) * 0.02)
+    path = graph.export_graph(network, networks.dit_spec(config, 80), tmp_path)
+    weights = path.with_suffix(".safetensors")
+    singles = () if plan.TURING in cards else plan.SINGLES["dit"]
+    (tmp_path / "narrow").mkdir()
+    narrow = plan.prepared(path, weights, tmp_path / "narrow", "fp16", singles)
+    assert plan.near_enough(path, weights, tmp_path / "narrow", recipe_of("fp16")) > 0.9999
+    content, ports = plan.build(narrow, plan.Target(cards, "fp16"), RTX)
+    assert content and ports.inputs == {
+        "latents": [-1, 3, 8, 80],
+        "levels": [-1, 3],
+        "conditions": [-1, 3, 16],
+    }
