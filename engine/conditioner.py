@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 SCALE = 20**0.5  # length of a condition as the denoiser sees it: unit vector × SCALE
+KNOWN = 256  # single prompts remembered: a job asks for its own more than once, a server for the same again
 BATCH = 64  # prompts per pass; bounds the memory of a long list
 
 
@@ -47,9 +49,22 @@ class TextConditioner:
         self._audio_path = audio
         self._encode = encode
         self._threads = threads
+        self._known: OrderedDict[str, Array] = (
+            OrderedDict()
+        )  # prompts that were asked for alone, the last ones
 
     def text(self, prompts: Sequence[str]) -> Array:
         """Prompts → (B, D), each row of length 1; a blank prompt is a row of zeros."""
+        if len(prompts) != 1:
+            return self._texts(prompts)
+        (prompt,) = prompts
+        if prompt not in self._known:
+            self._known[prompt] = self._texts(prompts)
+            while len(self._known) > KNOWN:
+                self._known.popitem(last=False)
+        return self._known[prompt].copy()
+
+    def _texts(self, prompts: Sequence[str]) -> Array:
         found = np.zeros((len(prompts), self.width), np.float32)
         named = [row for row, prompt in enumerate(prompts) if prompt.strip()]
         for start in range(0, len(named), BATCH):

@@ -43,6 +43,23 @@ def test_a_prompt_reads_the_same_alone_and_in_a_batch(conditioner: TextCondition
     np.testing.assert_allclose(together, np.tile(alone, (30, 1)), atol=1e-5)  # measured 2e-7
 
 
+def test_a_prompt_asked_for_again_is_not_computed_again_and_is_the_callers_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stemwright.engine.conditioner.KNOWN", 2)
+    conditioner = TextConditioner(FOLDER / "text.onnx", FOLDER / "tokenizer.json")
+    first = conditioner.text(["bass"])
+    true = first.copy()
+    first[:] = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(conditioner, "_embed", lambda prompts: pytest.fail(f"{prompts} again"))
+        np.testing.assert_array_equal(conditioner.text(["bass"]), true)
+    for prompt in ("drums", "piano", "violin"):
+        conditioner.text([prompt])
+    assert list(conditioner._known) == ["piano", "violin"]
+    np.testing.assert_array_equal(conditioner.text(["bass"]), true)
+
+
 def test_a_blank_prompt_is_a_row_of_zeros(conditioner: TextConditioner) -> None:
     assert not conditioner.text(["", "  "]).any()
     assert conditioner.text([]).shape == (0, conditioner.width)
