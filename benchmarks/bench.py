@@ -56,6 +56,7 @@ def main() -> int:
             ],
             "long": whole_process(flags.core, songs[LONG], Path(folder)),
             "bridge": None if flags.without_bridge else bridge(),
+            "official": official(Path(folder), flags.core, flags.runs) if flags.official else None,
         }
     rows = table(found)
     for row in rows:
@@ -79,6 +80,12 @@ def _flags() -> argparse.Namespace:
     )
     parser.add_argument(
         "--without-bridge", action="store_true", help="leave the server's figures out (default: made)"
+    )
+    parser.add_argument(
+        "--official",
+        action="store_true",
+        help="also the official model's full size, with random weights: needs torch, 10 GB of disk and 9 GB "
+        "of memory, and takes minutes (default: left out), e.g. make bench ARGS=--official",
     )
     parser.add_argument(
         "--results",
@@ -167,6 +174,21 @@ def bridge() -> dict[str, Any]:
     return result
 
 
+def official(folder: Path, core: int, runs: int) -> dict[str, Any]:
+    """The official model's size; see official.py."""
+    from official import measure
+
+    return measure(folder, core, min(runs, 3))
+
+
+def _official_rows(found: dict[str, Any] | None) -> list[Row]:
+    if found is None:
+        return []
+    from official import table as rows
+
+    return [Row(*row) for row in rows(found)]
+
+
 def table(found: dict[str, Any]) -> list[Row]:
     extract = found["extract"]
     cpu = {kind: median(run[0] for run in runs) for kind, runs in extract.items()}
@@ -197,6 +219,7 @@ def table(found: dict[str, Any]) -> list[Row]:
     rows.append(_start_row("the same, fast profile", found["start_fast"]))
     rows += _denoiser_rows(found["denoiser"]) + _runtime_rows(found["runtimes"])
     rows += [*_part_rows(found["parts"]), *_demucs_rows(found["demucs"], cpu)]
+    rows += _official_rows(found["official"])
     return rows if found["bridge"] is None else rows + _bridge_rows(found["bridge"])
 
 

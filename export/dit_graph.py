@@ -43,7 +43,7 @@ def step_graph(sizes: DitConfig, spec: GraphSpec, weights: Path) -> ModelProto:
     draw, frames = Drawing(weights), frames_of(spec.inputs[0])
     channels = sizes.tracks * sizes.latent_channels
     x = draw.reshaped("latents", 0, channels, frames)
-    x = draw.node("Add", draw.node("Conv", x, draw.stored("preprocess_conv.weight")), x)
+    x = draw.node("Add", draw.node("Conv", x, draw.stored("preprocess_conv.weight", x)), x)
     x = draw.node("Transpose", x, perm=[0, 2, 1])
     x = tokenwise(draw, x, "transformer.project_in", frames)
     x = draw.node("Concat", level_token(draw, sizes), x, axis=1)
@@ -53,7 +53,7 @@ def step_graph(sizes: DitConfig, spec: GraphSpec, weights: Path) -> ModelProto:
     whole = draw.constant([1]), draw.constant([frames + 1]), draw.constant([1])
     x = tokenwise(draw, draw.node("Slice", x, *whole), "transformer.project_out", frames)
     x = draw.node("Transpose", x, perm=[0, 2, 1])
-    x = draw.node("Add", draw.node("Conv", x, draw.stored("postprocess_conv.weight")), x)
+    x = draw.node("Add", draw.node("Conv", x, draw.stored("postprocess_conv.weight", x)), x)
     draw.named(draw.reshaped(x, 0, sizes.tracks, sizes.latent_channels, frames), "velocity")
     return draw.finished(spec.name, spec.inputs, spec.outputs)
 
@@ -67,7 +67,7 @@ def frames_of(latents: Port) -> int:
 def grouped(draw: Drawing, x: str, name: str, tracks: int, *, has_bias: bool = False) -> str:
     """A linear map for each track: (B, S × inputs, 1) → (B, S × outputs, 1)"""
     bias = [draw.stored(f"{name}.bias")] if has_bias else []
-    return str(draw.node("Conv", x, draw.stored(f"{name}.weight"), *bias, group=tracks))
+    return str(draw.node("Conv", x, draw.stored(f"{name}.weight", x), *bias, group=tracks))
 
 
 def silu(draw: Drawing, x: str) -> str:
@@ -79,7 +79,7 @@ def tokenwise(draw: Drawing, x: str, name: str, length: int, *, has_bias: bool =
     outputs, inputs = draw.shape(f"{name}.weight")
     flat = draw.reshaped(x, -1, inputs)
     bias = [draw.stored(f"{name}.bias")] if has_bias else []
-    product = draw.node("Gemm", flat, draw.stored(f"{name}.weight"), *bias, transB=1)
+    product = draw.node("Gemm", flat, draw.stored(f"{name}.weight", x), *bias, transB=1)
     return draw.reshaped(product, -1, length, outputs)
 
 

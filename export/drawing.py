@@ -31,7 +31,6 @@ class Drawing:
         self._nodes: list[NodeProto] = []
         self._constants: dict[bytes, TensorProto] = {}
         self._stored: dict[str, TensorProto] = {}
-        self._widened: dict[str, str] = {}
 
     def node(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
         """Add a node; → its output's name, or a tuple of them where it has several."""
@@ -49,8 +48,12 @@ class Drawing:
             self._constants[key] = numpy_helper.from_array(array, f"constant.{len(self._constants)}")
         return str(self._constants[key].name)
 
-    def stored(self, name: str) -> str:
-        """A weight of the file, in single precision."""
+    def stored(self, name: str, after: str = "") -> str:
+        """A weight of the file, in single precision.
+
+        after  a tensor with a free first axis: the weight is widened when that is there, not before. Else
+               the runtime would widen all at once, and keep them
+        """
         if name not in self._stored:
             kind, shape, offset, length = self._places[name]
             tensor = TensorProto(name=name, data_type=TYPES[kind], dims=shape)
@@ -60,7 +63,14 @@ class Drawing:
             self._stored[name] = tensor
         if self._stored[name].data_type == TensorProto.FLOAT:
             return name
-        return str(self.node("Cast", name, to=TensorProto.FLOAT))
+        waiting = self._waiting(name, after) if after else name
+        return str(self.node("Cast", waiting, to=TensorProto.FLOAT))
+
+    def _waiting(self, name: str, after: str) -> str:
+        """The same weight, reshaped to the shape it has, which is said to depend on `after`."""
+        nothing = self.node("Mul", self.node("Shape", after, start=0, end=1), self.constant([0]))
+        shape = self.node("Add", nothing, self.constant(self.shape(name)))
+        return str(self.node("Reshape", name, shape))
 
     def shape(self, name: str) -> Sequence[int]:
         """Of a stored weight."""

@@ -76,7 +76,7 @@ def convolved(
     made = draw.node(
         "Conv",
         x,
-        draw.stored(f"{name}.weight"),
+        draw.stored(f"{name}.weight", x),
         *bias,
         strides=[stride],
         dilations=[dilation],
@@ -89,5 +89,5 @@ def convolved(
 def raised(draw: Drawing, x: str, name: str, stride: int) -> str:
     """A transposed convolution: `stride` times as many frames"""
     pads, kernel = [stride // 2, stride // 2], draw.shape(f"{name}.weight")[2]
-    weights = draw.stored(f"{name}.weight"), draw.stored(f"{name}.bias")
+    weights = draw.stored(f"{name}.weight", x), draw.stored(f"{name}.bias")
     return str(draw.node("ConvTranspose", x, *weights, strides=[stride], pads=pads, kernel_shape=[kernel]))
