@@ -15,6 +15,7 @@ from stemwright.engine.audio import Audio
 from stemwright.engine.contracts import Array
 from stemwright.engine.engine import Engine
 from stemwright.engine.job import Job, Prompt
+from stemwright.engine.runtimes import profiles
 from stemwright.engine.runtimes.golden import cosine
 from stemwright.engine.sampler import rotated
 from stemwright.engine.schedule import levels
@@ -43,8 +44,10 @@ def cases() -> list[tuple[str, Array]]:
 
 
 @pytest.fixture(scope="module")
-def engines() -> dict[str, Engine]:
-    found = {profile: Engine.load(threads=1, profile=profile) for profile in ("best", "fast")}
+def engines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Engine]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(profiles, "own_folder", tmp_path_factory.mktemp)
+        found = {name: Engine.load(threads=1, device="cpu", profile=name) for name in ("best", "fast")}
     assert found["fast"].model.told == [], "the fast profile is not used on this machine"
     return found
 
