@@ -70,7 +70,7 @@ def insistence(claimed: Array, mixture: Array, loud: float, faint: float) -> Arr
     kept = (np.square(claimed) * energy).sum(axis=(1, 2)) / energy.sum()
     levels = 10 * np.log10(np.maximum(kept, 1e-12))
     weights = loud + (faint - loud) * np.clip((LOUD - levels) / (LOUD - FAINT), 0, 1)
-    return weights.astype(np.float32)[:, None, None]
+    return np.asarray(weights[:, None, None], np.float32)
 
 
 def powers(sources: Array, rests: Array, power: float) -> tuple[Array, Array]:
