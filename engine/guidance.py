@@ -45,7 +45,12 @@ def guided(
     def several(latents: Array, levels: Array) -> Array:
         batch = denoiser(np.concatenate([latents] * len(every)), np.concatenate([levels] * len(every)), rows)
         parts = batch.reshape(len(every), *latents.shape)
-        mixed: Array = np.einsum("sh,hbsct->bsct", mixing, parts)
+        *pulling, base = parts  # weights sum to 1: v = base + Σ w (part − base), exact where parts agree
+        weights = mixing.T[..., None, None]
+        mixed = base + sum(
+            (weight * (part - base) for weight, part in zip(weights, pulling, strict=False)),
+            start=np.float32(0),
+        )
         return mixed if rescale == 0 else rescaled(mixed, parts[0], rescale)
 
     return several

@@ -138,3 +138,10 @@ def test_the_network_sees_the_beginning_at_the_level_of_the_rest() -> None:
     continued(network, beginning, noise)(noise, 0.5)
     np.testing.assert_allclose(seen[0][..., :2], np.sqrt(0.5) * (beginning + noise[..., :2]), rtol=1e-5)
     np.testing.assert_array_equal(seen[0][..., 2:], noise[..., 2:])
+
+
+def test_guidance_changes_nothing_to_the_last_bit_where_the_prompt_changes_nothing() -> None:
+    """A sum of weighted answers would leave roundings, and every seed another take."""
+    conditions, latents = some(B, S, D), some(B, S, C, T)
+    velocity = guided(lambda z, levels, conditions: z, conditions, 2.7)(latents, LEVELS)
+    np.testing.assert_array_equal(velocity, latents)
