@@ -25,7 +25,7 @@ import soundfile
 
 from stemwright.bridge import messages as say
 from stemwright.bridge.client import BY_ADDRESS, Client
-from stemwright.bridge.messages import Message
+from stemwright.bridge.grammar import Message
 from stemwright.bridge.wire import decode, encode
 from stemwright.engine.commands.deliver import extract_file
 from stemwright.engine.engine import Engine
