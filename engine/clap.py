@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from stemwright.engine.conditioner import BATCH, damaged, encodable, open_graph, unit
+from stemwright.engine.conditioner import BATCH, encodable, open_graph, open_tokenizer, unit
 from stemwright.engine.contracts import Array
 from stemwright.engine.errors import BadJob
 from stemwright.engine.manifest import Fields
@@ -132,12 +132,7 @@ class ClapConditioner:
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
-        from tokenizers import Tokenizer
-
-        try:
-            tokenizer = Tokenizer.from_file(str(self._tokenizer_path))
-        except Exception as error:  # the library raises nothing narrower
-            raise damaged(self._tokenizer_path) from error
+        tokenizer = open_tokenizer(self._tokenizer_path)
         tokenizer.enable_truncation(self._longest)
         tokenizer.enable_padding(pad_id=PAD, pad_token=PAD_TOKEN)
         return tokenizer

@@ -49,9 +49,7 @@ class TextConditioner:
         self._audio_path = audio
         self._encode = encode
         self._threads = threads
-        self._known: OrderedDict[str, Array] = (
-            OrderedDict()
-        )  # prompts that were asked for alone, the last ones
+        self._known: OrderedDict[str, Array] = OrderedDict()  # the last prompts that were asked for alone
 
     def text(self, prompts: Sequence[str]) -> Array:
         """Prompts → (B, D), each row of length 1; a blank prompt is a row of zeros."""
@@ -98,12 +96,7 @@ class TextConditioner:
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
-        from tokenizers import Tokenizer
-
-        try:
-            return Tokenizer.from_file(str(self._tokenizer_path))
-        except Exception as error:  # the library raises nothing narrower
-            raise damaged(self._tokenizer_path) from error
+        return open_tokenizer(self._tokenizer_path)
 
     @cached_property
     def _text_session(self) -> InferenceSession:
@@ -113,6 +106,16 @@ class TextConditioner:
     def _audio_session(self) -> InferenceSession:
         assert self._audio_path is not None
         return open_graph(self._audio_path, self._threads)
+
+
+def open_tokenizer(path: Path) -> Tokenizer:
+    """A tokenizer.json; ModelDamaged where it is none."""
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise damaged(path) from error
 
 
 def open_graph(path: Path, threads: int) -> InferenceSession:

@@ -25,7 +25,7 @@ def shares(
     of their part among all of them, the rivals, and what none of them claims, and never sum to more than 1.
     An inverted prompt ("everything but …") gets the other side, and takes no part among the others.
 
-    claims  (P, F, M) what the rivals of each prompt claim; of joint prompts the same
+    claims  (P, F, M) what the rivals of each prompt claim, as much as it counts against it
     """
     of_source, of_both = powers(sources, rests, power)
     claims = np.zeros_like(of_source) if claims is None else claims
