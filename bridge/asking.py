@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from stemwright.bridge.request import Request
 from stemwright.engine.audio import Audio, AudioFile, open_audio
@@ -13,7 +16,7 @@ from stemwright.engine.commands.plan import LIKE_SECONDS
 from stemwright.engine.contracts import Array
 from stemwright.engine.engine import REST
 from stemwright.engine.errors import BadInput, BadJob
-from stemwright.engine.job import Job, Prompt, Render
+from stemwright.engine.job import Inpainting, Job, Null, Posterior, Prompt, Render
 from stemwright.engine.tracks import Task
 from stemwright.engine.writing import quoted
 
@@ -53,20 +56,40 @@ def seeds(request: Request) -> range:
 
 def job(request: Request, asked: Sequence[Prompt], seed: int, *, is_joint: bool) -> Job:
     """One pass of the engine, without its audio."""
-    fresh = Job(Task(request.task), tuple(asked))
+    told = {field: made(value) for name, field, made in TOLD if (value := getattr(request, name)) is not None}
     return Job(
-        task=fresh.task,
-        prompts=fresh.prompts,
-        seconds=request.seconds or fresh.seconds,
-        rate=request.rate or fresh.rate,
-        steps=request.steps,
-        guidance=request.guidance,
-        sampler=request.sampler,
+        Task(request.task),
+        tuple(asked),
         seed=seed,
-        render=Render(request.render) if request.render else None,
         joint=is_joint,
         stem_by_stem=request.stem_by_stem,
+        **told,
     )
+
+
+def meant(value: float) -> float:
+    """The decimal behind a fraction of 32 bits: 0.02 comes as 0.019999999552965164 and is 0.02 again."""
+    short = np.float32(value)
+    return float(str(short)) if float(short) == value else value
+
+
+TOLD: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (  # option, field of a Job, its value
+    ("seconds", "seconds", float),
+    ("rate", "rate", int),
+    ("steps", "steps", int),
+    ("guidance", "guidance", meant),
+    ("sampler", "sampler", str),
+    ("render", "render", Render),
+    ("track", "track", str),
+    ("grid", "grid", str),
+    ("last_level", "last", meant),
+    ("overlap", "overlap", meant),
+    ("inpainting", "inpainting", Inpainting),
+    ("resamples", "resamples", int),
+    ("null", "null", Null),
+    ("rescale", "rescale", meant),
+    ("posterior", "posterior", Posterior),
+)
 
 
 def kinds(request: Request) -> list[str]:

@@ -42,6 +42,15 @@ class Request:
     seed: int = 0
     variations: int = 1
     render: str | None = None
+    track: str | None = None
+    grid: str | None = None
+    last_level: float | None = None
+    overlap: float | None = None
+    inpainting: str | None = None
+    resamples: int | None = None
+    null: str | None = None
+    rescale: float | None = None
+    posterior: str | None = None
     joint: bool = True
     stem_by_stem: bool = False
     rest: bool = True

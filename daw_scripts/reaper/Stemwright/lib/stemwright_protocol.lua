@@ -428,6 +428,45 @@ protocol.OPTIONS = {
     ["type"] = "s",
     ["values"] = {"preserve", "decode"},
   },
+  ["track"] = {
+    ["type"] = "s",
+  },
+  ["grid"] = {
+    ["type"] = "s",
+    ["values"] = {"auto", "uniform", "blended"},
+  },
+  ["last_level"] = {
+    ["type"] = "f",
+    ["low"] = 0.0,
+    ["high"] = 0.5,
+  },
+  ["overlap"] = {
+    ["type"] = "f",
+    ["low"] = 0.0,
+    ["high"] = 3600.0,
+  },
+  ["inpainting"] = {
+    ["type"] = "s",
+    ["values"] = {"adaptive", "canonical", "repaint"},
+  },
+  ["resamples"] = {
+    ["type"] = "i",
+    ["low"] = 1,
+    ["high"] = 50,
+  },
+  ["null"] = {
+    ["type"] = "s",
+    ["values"] = {"all", "own"},
+  },
+  ["rescale"] = {
+    ["type"] = "f",
+    ["low"] = 0.0,
+    ["high"] = 1.0,
+  },
+  ["posterior"] = {
+    ["type"] = "s",
+    ["values"] = {"mean", "sample"},
+  },
   ["joint"] = {
     ["type"] = "i",
     ["low"] = 0,
