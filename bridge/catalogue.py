@@ -141,10 +141,10 @@ class Catalogue(Run):
         return self._asked.job, piece.found.path.absolute() if piece.found else None, places
 
     @property
-    def model(self) -> tuple[str, str]:
-        """Its name, and the device."""
+    def model(self) -> tuple[str, str, str]:
+        """Its name, the device and the profile."""
         device = "cpu" if self._flags.device == "auto" else self._flags.device
-        return self._flags.model, device
+        return self._flags.model, device, self._flags.profile
 
     # What the main thread does
 
@@ -266,9 +266,9 @@ class Hand:
                 return False
         return self._actor is not None
 
-    def _arguments(self) -> tuple[str, int, str]:
-        model, device = self._catalogue.model
-        return model, self._threads, device
+    def _arguments(self) -> tuple[str, int, str, str]:
+        model, device, profile = self._catalogue.model
+        return model, self._threads, device, profile
 
     def _do(self, task: Task) -> None:
         assert self._actor is not None

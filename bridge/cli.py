@@ -123,7 +123,7 @@ def _engine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--device", default="auto", help="auto or cpu (default: auto)")
     group.add_argument(
         "--profile", choices=("best", "fast"), default="best",
-        help="of the processor: best, or fast in half the time, mostly in 8 bits (default: best; no --ray)",
+        help="of the processor: best, or fast in half the time, mostly in 8 bits (default: best)",
     )  # fmt: skip
     group.add_argument(
         "--workers", type=count, metavar="N", help="engines at once (default: 1; Ray: all that fit)"

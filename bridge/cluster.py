@@ -48,12 +48,13 @@ class RayPool(Crew["_Member"]):
         *,
         threads: int | None = None,
         device: str = "auto",
+        profile: str = "best",
         workers: int | None = None,
         work: Any = None,
         load: Any = None,
     ) -> None:
         self._address, self._model, self._device = address, model, device
-        self._threads, self._workers = threads, workers
+        self._profile, self._threads, self._workers = profile, threads, workers
         self._work, self._load = work, load
         super().__init__()
 
@@ -62,7 +63,7 @@ class RayPool(Crew["_Member"]):
         self._cluster = Cluster(self._address)
         threads = self._cluster.threads(self._threads)
         device = "cpu" if self._device == "auto" else self._device
-        arguments = (self._model, threads, device, self._work, self._load)
+        arguments = (self._model, threads, device, self._profile, self._work, self._load)
         count = self._workers or self._cluster.actors(threads)
         self._members = [
             _Member(self._cluster, threads, arguments, self._change, number) for number in range(count)

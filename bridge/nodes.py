@@ -87,11 +87,12 @@ class Actor:
         model: str,
         threads: int,
         device: str,
+        profile: str = "best",
         work: Work | None = None,
         load: Callable[[str | None], Any] | None = None,
     ) -> None:
         self._text = f"{Path(model).name} {device}"
-        self._work, self._open = work, load or Engines(model, threads, device)
+        self._work, self._open = work, load or Engines(model, threads, device, profile)
         self._cancelled: set[str] = set()
 
     def ready(self) -> Failure | str:

@@ -164,13 +164,12 @@ def make_pool(settings: Settings) -> Pool:
     if settings.ray is not None:
         from stemwright.bridge.cluster import RayPool
 
-        if settings.profile != "best":
-            raise BadJob("a Ray cluster has the best profile alone. Leave --profile or --ray out.")
         return RayPool(
             settings.ray,
             settings.model,
             threads=settings.threads,
             device=settings.device,
+            profile=settings.profile,
             workers=settings.workers,
         )
     return LocalPool(

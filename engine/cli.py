@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from stemwright.engine.commands.stop import Stop
-from stemwright.engine.errors import BadJob, Cancelled, MissingExtra, StemwrightError
+from stemwright.engine.errors import Cancelled, MissingExtra, StemwrightError
 
 USAGE = 2
 FORWARDED = ("train", "evaluate", "export")
@@ -69,8 +69,6 @@ def _dispatch(words: list[str], stop: Stop) -> int:
 
         return run_doctor(flags)
     if getattr(flags, "ray", None) is not None:
-        if flags.profile != "best":
-            raise BadJob("a Ray cluster has the best profile alone. Leave --profile or --ray out.")
         from stemwright.bridge.catalogue import run as run_on_cluster
 
         return run_on_cluster(flags, stop)

@@ -19,6 +19,7 @@ def ray_cluster() -> Iterator[Any]:
     patch = pytest.MonkeyPatch()
     folder = tempfile.mkdtemp(prefix="ray-")  # short: sockets lie in it
     patch.setenv("RAY_TMPDIR", folder)
+    patch.setenv("XDG_CACHE_HOME", f"{folder}/cache")  # of the actors, too
     patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     patch.setenv("RAY_AUTH_MODE", "token")  # else a token is written into the home folder
     patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))

@@ -25,6 +25,7 @@ from stemwright.bridge.raylink import ActorHandle, NoCluster
 from stemwright.bridge.request import Request, make
 from stemwright.bridge.spool import Spool, read_done
 from stemwright.engine.errors import MissingExtra, ModelMissing
+from stemwright.engine.runtimes.profiles import PROFILES
 from tests.bridge.conftest import RAY_CPUS
 from tests.bridge.real import ROOT
 from tests.engine import command_line
@@ -385,20 +386,22 @@ def test_stopping_ends_what_runs_and_tells_nothing_of_it(start: Callable[..., Wo
     assert threading.active_count() == threads
 
 
+@pytest.mark.parametrize("profile", PROFILES)
 def test_the_default_model_s_stems_are_those_of_a_process_of_ours(
-    start: Callable[..., Worked], tmp_path: Path
+    start: Callable[..., Worked], tmp_path: Path, profile: str
 ) -> None:
     from stemwright.bridge.work import do
     from stemwright.engine.engine import Engine
 
     song = command_line.write_song(tmp_path / "song.wav")
-    worked = start(workers=1, work=None, load=None)
+    worked = start(workers=1, work=None, load=None, profile=profile)
     worked.wait_for_free(1)
     folder = worked.give("take", path=str(song))
     assert worked.end("take").kind == "done", worked.events
     request = make("local", "extract", [("prompt", "bass"), ("path", str(song))])
     local = worked.spool.open(request, is_new=True)
-    do(Engine.load(threads=1, device="cpu"), [request], [local], lambda event: None, lambda job: False)
+    engine = Engine.load(threads=1, device="cpu", profile=profile)
+    do(engine, [request], [local], lambda event: None, lambda job: False)
     for name in ("bass.wav", "rest.wav"):
         assert (folder / "out" / name).read_bytes() == (local / "out" / name).read_bytes()
     assert soundfile.info(folder / "out" / "bass.wav").frames == 3 * 44100

@@ -282,11 +282,6 @@ def test_doctor_says_which_profile_is_in_use(capsys: pytest.CaptureFixture[str])
     assert "products in 8 bits; cosine with full precision 0.99" in capsys.readouterr().out
 
 
-def test_a_cluster_has_the_best_profile_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["extract", "song.wav", "bass", "--ray", "--profile", "fast"]) == 3
-    assert "Leave --profile or --ray out" in capsys.readouterr().err
-
-
 def test_on_another_device_the_fast_profile_says_that_it_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
