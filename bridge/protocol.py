@@ -1,4 +1,5 @@
-"""Copies of the protocol for people and scripts, made from messages.py and options.py: `make protocol`.
+"""Copies of the protocol for people and scripts, made from asks.py, answers.py and options.py:
+`make protocol`.
 
     docs/protocol.md, README.md                         tables, between markers; the prose around them stays
     daw_scripts/protocol/stemwright_protocol.lua        for hosts with Lua 5.3 and later, REAPER too
@@ -25,7 +26,7 @@ from stemwright.bridge.namespace import linked, meaning, namespace, short
 from stemwright.bridge.options import JOB_TASKS, OPTIONS, Option
 from stemwright.engine.errors import BadOutput
 
-MADE = "Made from bridge/messages.py and bridge/options.py by `make protocol`; do not edit."
+MADE = "Made from asks.py, answers.py and options.py of bridge/ by `make protocol`; do not edit."
 LETTERS = {"i": "int32", "f": "float32", "s": "text", "b": "blob"}
 NUMBERS = ("PROTOCOL", "PORT", "HTTP_PORT", "LONGEST_REPLY", "LONGEST_ID")
 ALL = (*REQUESTS, *REPLIES, *EVENTS)

@@ -1,5 +1,5 @@
 -- The protocol of Stemwright's bridge.
--- Made from bridge/messages.py and bridge/options.py by `make protocol`; do not edit.
+-- Made from asks.py, answers.py and options.py of bridge/ by `make protocol`; do not edit.
 
 local protocol = {}
 
