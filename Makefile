@@ -57,7 +57,7 @@ bench: $(VENV)/installed-bench ## speed and memory, as ratios measured side by s
 bench-gpu: $(VENV)/installed-gpu ## the same on a graphics card; what else is installed is measured too; writes benchmarks/gpu.json
 	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
-protocol: $(VENV)/installed-default ## write the tables and constants made from bridge/messages.py
+protocol: $(VENV)/installed-default ## write the tables and constants made from the messages and options
 	$(BIN)/python -m stemwright.bridge.protocol
 
 clean: ## remove what the other targets made (not the weights, not your stems)

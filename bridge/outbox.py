@@ -28,11 +28,18 @@ class Words:
 
 
 class Outbox:
-    """One round's words, in their order. new: jobs that the journal does not know yet"""
+    """Words of this round, in their order. new: jobs that the journal does not know yet"""
 
     def __init__(self) -> None:
         self.words: list[Words] = []
         self.new: set[str] = set()
+
+    def taken(self) -> Outbox:
+        """All of it; this one is empty then."""
+        found = Outbox()
+        found.words, self.words = self.words, []
+        found.new, self.new = self.new, set()
+        return found
 
     def answer(self, answer: Answer, message: Message, job: str = "") -> None:
         """job: the one without which it would not be true"""

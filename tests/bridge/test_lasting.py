@@ -14,10 +14,11 @@ import pytest
 from stemwright.bridge import messages as say
 from stemwright.bridge import queue as queue_module
 from stemwright.bridge.errors import BadSpool
+from stemwright.bridge.foreman import RESTARTS
 from stemwright.bridge.grammar import BUSY, DISK_FULL, INTERNAL, WORKER_LOST, Message
 from stemwright.bridge.journal import Journal
 from stemwright.bridge.pool import WorkEvent
-from stemwright.bridge.queue import RESTARTS, Limits
+from stemwright.bridge.queue import Limits
 from stemwright.bridge.request import Request
 from stemwright.bridge.spool import OUT, Spool, read_done
 from stemwright.bridge.table import RECENT
