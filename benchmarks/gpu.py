@@ -139,7 +139,7 @@ def ceilings(bench: Bench) -> dict[str, float]:
 
 def cases(bench: Bench, without_official: bool) -> Iterator[Case]:
     """The default's own files; the official size with random weights, exported for this run."""
-    from stemwright.engine import modelfolder
+    from stemwright.engine import modelfiles, modelfolder
     from stemwright.engine.models.dit import Dit, DitConfig
     from stemwright.export import networks
 
@@ -147,7 +147,7 @@ def cases(bench: Bench, without_official: bool) -> Iterator[Case]:
         yield from tiny(bench)
         return
     folder = modelfolder.find("default")
-    network = modelfolder.network_of(folder, modelfolder.verify(folder))
+    network = modelfolder.network_of(folder, modelfiles.verify(folder))
     assert network.graph is not None and network.weights is not None
     module, spec = networks.folders_denoiser(folder)
     yield Case("default, trained", "bandconv", module.eval(), spec, network.graph, network.weights)

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -99,7 +100,10 @@ def checkpoint_stage(flags: argparse.Namespace) -> dict[str, Any]:
 
 
 def _weight(key: str, shape: Any, noise: Any) -> Any:
-    """Of a size that keeps the network's numbers near 1."""
+    """Of a size that keeps the network's numbers near 1.
+
+    No two are the same: ONNX Runtime keeps weights that are equal once, which no real model gains by.
+    """
     import torch
 
     if key.endswith("inv_freq"):
@@ -109,7 +113,8 @@ def _weight(key: str, shape: Any, noise: Any) -> Any:
     if key.endswith("gamma"):
         return torch.ones(shape)
     count, inputs = int(np.prod(shape)), max(1, int(np.prod(shape[1:])))
-    repeated = noise.repeat(-(-count // len(noise)))[:count].reshape(shape)
+    begin = crc32(key.encode()) % len(noise)
+    repeated = noise.repeat(-(-(begin + count) // len(noise)))[begin : begin + count].reshape(shape)
     is_small = len(shape) == 1
     return repeated.mul(0.1 if is_small else (3 / inputs) ** 0.5)
 

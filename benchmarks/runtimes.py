@@ -80,7 +80,8 @@ def _torch(feeds: dict[str, Any]) -> dict[str, Run]:
         import torch
     except ImportError:
         return {}
-    from stemwright.engine.modelfolder import find, network_of, read_manifest
+    from stemwright.engine.manifest import read_manifest
+    from stemwright.engine.modelfolder import find, network_of
 
     torch.set_num_threads(1)
     folder = find()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from stemwright.engine.arrival import KEPT, Arrival, Complete, GoOn, OnBytes, refuse_address
 from stemwright.engine.downloads import Download
 from stemwright.engine.errors import BadOutput, MissingExtra, ModelDamaged, ModelMissing
-from stemwright.engine.modelfolder import sha256
+from stemwright.engine.modelfiles import sha256
 from stemwright.engine.partfile import publish, quoted
 
 if TYPE_CHECKING:

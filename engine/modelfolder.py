@@ -1,23 +1,21 @@
 """A model is a folder: `manifest.json` beside its weights and graphs. Found by name, verified, then opened.
 
 Shipped models lie in the package, a user's own under $STEMWRIGHT_MODELS or in the platform's data folder.
-Nothing in them is unpickled, and nothing outside the folder is read.
+Nothing in them is unpickled, and nothing outside the folder is read (`modelfiles`).
 """
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from stemwright.engine.contracts import Array, Codec, Conditioner, Denoiser
-from stemwright.engine.errors import BadOutput, ModelDamaged, ModelError, ModelMissing, ModelTooNew
-from stemwright.engine.manifest import FORMAT, NAME, Fields, Manifest, parse, read_manifest
+from stemwright.engine.errors import ModelDamaged, ModelError, ModelMissing, ModelTooNew
+from stemwright.engine.manifest import NAME, Fields, Manifest
+from stemwright.engine.modelfiles import AGAIN, listed, verify
 from stemwright.engine.places import own_folder
 from stemwright.engine.runtimes.choice import Network, open_denoiser
 from stemwright.engine.runtimes.eager import EagerDenoiser, best_device, open_network
@@ -30,8 +28,6 @@ from stemwright.engine.waveform import WaveformCodec
 from stemwright.engine.wordless import Wordless
 
 DEFAULT = "default"
-AGAIN = "Install the model again."
-CHUNK = 1 << 20  # bytes hashed at once
 
 
 @dataclass(frozen=True)
@@ -93,69 +89,6 @@ def find(name_or_path: str | os.PathLike[str] = DEFAULT) -> Path:
     )
 
 
-def verify(folder: Path, manifest: Manifest | None = None) -> Manifest:
-    """Hold every file against its size and hash in the manifest; the first that differs is ModelDamaged."""
-    manifest = manifest or read_manifest(folder)
-    for name, listed in manifest.files.items():
-        path = inside(folder, name)
-        try:
-            size, digest = path.stat().st_size, sha256(path)
-        except OSError as error:
-            raise ModelDamaged(
-                f"{path}: cannot be read ({error.strerror}). Check its permissions."
-            ) from error
-        if size != listed.size:
-            raise ModelDamaged(f"{path}: has {size} bytes where {listed.size} belong. {AGAIN}")
-        if digest != listed.sha256:
-            raise ModelDamaged(f"{path}: was altered (its sha256 is not the manifest's). {AGAIN}")
-    return manifest
-
-
-def inside(folder: Path, name: str) -> Path:
-    """The file of that name in the folder; ModelDamaged where it is missing or a link leads out."""
-    path = folder / name
-    try:
-        real = path.resolve(strict=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ModelDamaged(f"{path}: is missing. {AGAIN}") from error
-    if not real.is_relative_to(folder.resolve()) or not real.is_file():
-        raise ModelDamaged(
-            f"{path}: leads out of the model's folder, or is no file. Do not trust this model."
-        )
-    return path
-
-
-def sha256(path: Path) -> str:
-    """Of a file's content, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def write_manifest(folder: Path, content: dict[str, Any], names: Iterable[str]) -> Manifest:
-    """Write `manifest.json` for these files of the folder, hashes and sizes computed.
-
-    content  every other field, as at the head of `manifest`; it is read back before it is put in place
-    """
-    listed = {
-        name: {"sha256": sha256(inside(folder, name)), "bytes": (folder / name).stat().st_size}
-        for name in sorted(names)
-    }
-    whole = {"format": FORMAT, **content, "files": listed}
-    made = parse(json.loads(json.dumps(whole)), folder / NAME)
-    part = folder / (NAME + ".part")
-    try:
-        part.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        part.replace(folder / NAME)
-    except OSError as error:
-        raise BadOutput(
-            f"{folder / NAME}: cannot be written ({error.strerror}). Check the folder."
-        ) from error
-    return made
-
-
 def open_model(
     name_or_path: str | os.PathLike[str] = DEFAULT,
     *,
@@ -178,13 +111,6 @@ def open_model(
         voice=_voice(folder, manifest, codec, threads),
         told=opened.told,
     )
-
-
-def listed(folder: Path, manifest: Manifest, name: str) -> Path:
-    """A file a part of the model is made of: it must be among those that were verified."""
-    if name not in manifest.files:
-        raise ModelDamaged(f"{folder / NAME}: uses {name!r}, whose hash it does not list. {AGAIN}")
-    return folder / name
 
 
 def _unknown(what: str, kind: str, known: str) -> ModelError:
@@ -308,8 +234,8 @@ def network_of(
             f"is {made_for} latent frames and the model's is {manifest.window}: what the denoiser gives "
             f"depends on the length it was made for (import it with --window {manifest.window})",
         )
-    graph, weights = fields.take("graph", str, ""), fields.take("weights", str, "")
-    paths = [listed(folder, manifest, name) if name else None for name in (graph, weights)]
+    graph, weights, modulation = (fields.take(name, str, "") for name in ("graph", "weights", "modulation"))
+    paths = [listed(folder, manifest, name) if name else None for name in (graph, weights, modulation)]
 
     def eager() -> EagerDenoiser:
         path = listed(folder, manifest, fields.take("weights", str))
@@ -327,4 +253,5 @@ def network_of(
         eager=eager,
         threads=threads,
         profile=profile,
+        modulation=paths[2],
     )

@@ -20,7 +20,8 @@ from stemwright.engine.conditioner import unit
 from stemwright.engine.contracts import Array
 from stemwright.engine.errors import BadPrompt, ModelDamaged
 from stemwright.engine.job import Job, Prompt
-from stemwright.engine.modelfolder import Model, listed
+from stemwright.engine.modelfiles import listed
+from stemwright.engine.modelfolder import Model
 from stemwright.engine.prompts import listed_sounds
 from stemwright.engine.settings import Settings
 from stemwright.engine.tracks import Roles

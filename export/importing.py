@@ -21,7 +21,8 @@ from torch import Tensor
 
 from stemwright.engine.errors import BadInput, BadOutput, ModelDamaged
 from stemwright.engine.job import OnProgress
-from stemwright.engine.modelfolder import user_folder, write_manifest
+from stemwright.engine.modelfiles import write_manifest
+from stemwright.engine.modelfolder import user_folder
 from stemwright.engine.models.official import State, check_state, hollow_dit, hollow_oobleck, split_state
 from stemwright.engine.models.oobleck import plain_weight
 from stemwright.engine.pace import Pace

@@ -12,7 +12,8 @@ import numpy as np
 
 from stemwright.engine.errors import BadInput
 from stemwright.engine.manifest import Manifest
-from stemwright.engine.modelfolder import open_model, write_manifest
+from stemwright.engine.modelfiles import write_manifest
+from stemwright.engine.modelfolder import open_model
 from stemwright.engine.models.bandconv import BandConv, BandConvConfig
 from stemwright.engine.rivals import names_and_words
 from stemwright.engine.spectral import HOP, RATE

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from stemwright.engine import modelfolder
+from stemwright.engine import modelfiles, modelfolder
 from stemwright.engine.errors import BadInput, DeviceLost, ModelDamaged
 from stemwright.engine.runtimes import cuda, plans, tensorrt
 from stemwright.engine.runtimes.choice import wanted
@@ -64,7 +64,7 @@ def build_plan(model: str | Path, target: Target, builder: str, folder: Path | N
     tools = torch_tools() if builder == TORCH else ()
     target = settled(target, builder)
     where = modelfolder.find(model)
-    manifest = modelfolder.verify(where)
+    manifest = modelfiles.verify(where)
     network = modelfolder.network_of(where, manifest)
     if network.graph is None or network.weights is None:
         raise BadInput(f"{where}: has no graph to build from. Make one: stemwright export graph")

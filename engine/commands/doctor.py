@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
-from stemwright.engine import modelfolder
+from stemwright.engine import modelfiles, modelfolder
 from stemwright.engine.commands.show import put
 from stemwright.engine.errors import StemwrightError
 from stemwright.engine.runtimes.choice import open_denoiser
@@ -46,7 +46,7 @@ def _used(model: str, device: str, profile: str) -> tuple[dict[str, Any], int]:
     """What a job would run on, found by opening the denoiser."""
     try:
         folder = modelfolder.find(model)
-        manifest = modelfolder.verify(folder)
+        manifest = modelfiles.verify(folder)
         network = modelfolder.network_of(folder, manifest, device=device, profile=profile)
         opened = open_denoiser(replace(network, may_build=False), device)
     except StemwrightError as error:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stemwright.engine import modelfolder
+from stemwright.engine import modelfiles, modelfolder
 from stemwright.engine.commands.show import put
 from stemwright.engine.errors import ModelError
 from stemwright.engine.manifest import NAME, Manifest, read_manifest
@@ -76,7 +76,7 @@ def _facts(folder: Path, manifest: Manifest) -> dict[str, str]:
 
 def _verify(flags: Namespace) -> int:
     folder = modelfolder.find(flags.model)
-    manifest = modelfolder.verify(folder)
+    manifest = modelfiles.verify(folder)
     if flags.json:
         put(
             json.dumps(

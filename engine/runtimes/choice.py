@@ -28,6 +28,7 @@ class Network:
     graph, weights  paths; None where the model has no such file
     hashes          sha256 of both, as in the model's manifest
     eager           opens the network in torch
+    modulation      path of the graph whose output the denoiser's takes in the conditions' place, if one does
     profile         how the processor computes it: "best" or "fast"
     may_build       a plan that has gone out of date may be built again
     """
@@ -40,6 +41,7 @@ class Network:
     threads: int = 1
     profile: str = "best"
     may_build: bool = True
+    modulation: Path | None = None
 
 
 @dataclass
@@ -104,7 +106,7 @@ def fastest(network: Network) -> Opened:
 
 def on_processor(network: Network, why: str = "") -> Opened:
     assert network.graph is not None
-    made = computed(network.graph, network.threads, network.profile, network.hashes)
+    made = computed(network.graph, network.threads, network.profile, network.hashes, network.modulation)
     told = [made.remark] if made.remark else []
     return Opened(GraphDenoiser(made.graph), "cpu", why, told, f"{made.profile}: {made.why}")
 

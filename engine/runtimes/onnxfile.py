@@ -4,9 +4,13 @@ Only what a rewriting needs is understood: what nodes are called and connected b
 numbers. All else (attributes, inputs, outputs, versions) is carried along as it is. Field numbers are those
 of onnx.proto.
 
+What lies in a file beside the graph is mapped anew wherever it is looked at: of a model of gigabytes, memory
+holds one weight at a time.
+
 A file is untrusted here like anywhere: what does not parse is ModelDamaged.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,12 +23,15 @@ from stemwright.engine.errors import ModelDamaged
 Value = int | bytes
 Constant = NDArray[np.generic]
 Field = tuple[int, int, Value]  # number, wire type, value
+Piece = bytes | memoryview  # of a message
 
 VARINT, EIGHT, BYTES, FOUR = 0, 1, 2, 5  # wire types; groups (3, 4) are of no use in ONNX
 GRAPH, OPSETS = 7, 8  # of a model
-NODES, INITIALISERS, SHAPES = 1, 5, 13  # of a graph
+NODES, INITIALISERS, INPUTS, SHAPES = 1, 5, 11, 13  # of a graph
 IN, OUT, NAME, KIND, ATTRIBUTE, DOMAIN = 1, 2, 3, 4, 5, 7  # of a node
 KINDS = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 10: "<f2"}  # of a tensor's numbers
+BRAIN = 16  # the kind bfloat16, which NumPy does not have: read as single
+RAW = 9  # of a tensor
 MICROSOFT = "com.microsoft"  # operators that every ONNX Runtime brings
 
 
@@ -38,6 +45,47 @@ class Node:
     attributes: tuple[bytes, ...] = ()
     domain: str = ""
     name: str = ""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Numbers in a file beside the graph, from `offset` on. kind: as in `KINDS`, or BRAIN"""
+
+    path: Path
+    kind: int
+    shape: tuple[int, ...]
+    offset: int
+
+    def numbers(self) -> Constant:
+        """Mapped, not read."""
+        kind = KINDS.get(self.kind, "<u2")
+        if 0 in self.shape:
+            return np.zeros(self.shape, kind)
+        found = np.memmap(self.path, kind, "r", self.offset, self.shape)
+        return (found.astype("<u4") << 16).view("<f4") if self.kind == BRAIN else found
+
+
+class Constants(Mapping[str, Constant]):
+    """By name: those that are held, and those that lie beside the graph."""
+
+    def __init__(self, places: Mapping[str, "Constant | Beside"]) -> None:
+        self.places = places
+
+    def __getitem__(self, name: str) -> Constant:
+        found = self.places[name]
+        return found.numbers() if isinstance(found, Beside) else found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+def joined(constants: Mapping[str, Constant], made: Mapping[str, Constant]) -> Constants:
+    """These, and others; nothing beside a graph is looked at."""
+    places = constants.places if isinstance(constants, Constants) else constants
+    return Constants({**places, **made})
 
 
 @dataclass(frozen=True)
@@ -66,14 +114,13 @@ def read(path: Path) -> Network:
 def written(network: Network) -> bytes:
     """The same as one file's bytes, weights within; constants that no node takes are left out."""
     taken = {name for node in network.nodes for name in node.inputs}
-    graph = [(NODES, BYTES, _node_bytes(node)) for node in network.nodes]
-    graph += [
-        (INITIALISERS, BYTES, _tensor_bytes(name, array))
-        for name, array in network.constants.items()
-        if name in taken
-    ]
+    graph: list[Piece] = [_joined([(NODES, BYTES, _node_bytes(node))]) for node in network.nodes]
+    for name in network.constants:
+        if name in taken:
+            graph += _entry(INITIALISERS, _tensor_pieces(name, network.constants[name]))
+    graph.append(_joined(network.others))
     own = [(OPSETS, BYTES, _joined([(1, BYTES, MICROSOFT.encode()), (2, VARINT, 1)]))]
-    return _joined([*network.model, *own, (GRAPH, BYTES, _joined([*graph, *network.others]))])
+    return b"".join([_joined([*network.model, *own]), *_entry(GRAPH, graph)])
 
 
 def used(network: Network, results: Iterable[str]) -> Network:
@@ -118,10 +165,19 @@ def _network(content: bytes, folder: Path) -> Network:
     constants = dict(_tensor(_content(value), folder) for number, _, value in parts if number == INITIALISERS)
     return Network(
         nodes=tuple(_node(_content(value)) for number, _, value in parts if number == NODES),
-        constants=constants,
-        others=tuple(part for part in parts if part[0] not in (NODES, INITIALISERS, SHAPES)),
+        constants=Constants(constants),
+        others=tuple(
+            part
+            for part in parts
+            if part[0] not in (NODES, INITIALISERS, SHAPES) and not _is_default(part, constants)
+        ),
         model=tuple(entry for entry in entries if entry[0] != GRAPH and not _is_ours(entry)),
     )
+
+
+def _is_default(entry: Field, constants: Iterable[str]) -> bool:
+    """Whether it is an input that need not be given, for a constant has its name."""
+    return entry[0] == INPUTS and _text(dict(_named(entry[2]))[1]) in constants
 
 
 def _is_ours(entry: Field) -> bool:
@@ -146,18 +202,16 @@ def _node_bytes(node: Node) -> bytes:
     return _joined([*parts, (DOMAIN, BYTES, node.domain.encode())])
 
 
-def _tensor(content: bytes, folder: Path) -> tuple[str, Constant]:
+def _tensor(content: bytes, folder: Path) -> tuple[str, "Constant | Beside"]:
     """Its name and numbers: raw, in a typed list, or in a file of the same folder."""
     entries = list(_fields(content))
     single = dict(_named(content))
-    kind, shape = KINDS[int(single[2])], _numbers(entries, 1)
-    name = _text(single[8])
+    name, number, shape = _text(single[8]), int(single[2]), _numbers(entries, 1)
     if single.get(14):
-        raw = _beside([_content(value) for number, _, value in entries if number == 13], folder)
-    elif 9 in single:
-        raw = _content(single[9])
-    else:
-        raw = _typed(entries, kind)
+        pairs = [_content(value) for place, _, value in entries if place == 13]
+        return name, _beside(pairs, folder, number, tuple(shape))
+    kind = KINDS[number]
+    raw = _content(single[RAW]) if RAW in single else _typed(entries, kind)
     return name, np.frombuffer(raw, kind).reshape(shape)
 
 
@@ -168,26 +222,36 @@ def _typed(entries: list[Field], kind: str) -> bytes:
     return np.asarray(_numbers(entries, 7 if kind == "<i8" else 5)).astype(kind).tobytes()
 
 
-def _beside(pairs: list[bytes], folder: Path) -> bytes:
+def _beside(pairs: list[bytes], folder: Path, kind: int, shape: tuple[int, ...]) -> Beside:
     """External data: {"location", "offset", "length"}"""
     about = {_text(dict(_named(pair))[1]): _text(dict(_named(pair))[2]) for pair in pairs}
     path = folder / about["location"]
     if path.name != about["location"]:
         raise ValueError(f"its weights are said to be in {about['location']!r}, outside its folder")
     offset, length = int(about.get("offset", 0)), int(about["length"])
-    with path.open("rb") as file:
-        file.seek(offset)
-        raw = file.read(length)
-    if len(raw) != length:
+    if min(offset, *shape, 0) < 0 or length != math.prod(shape) * (2 if kind == BRAIN else _width(kind)):
+        raise ValueError(f"{length} bytes at {offset} of {path.name} are no tensor of the shape {shape}")
+    if path.stat().st_size < offset + length:
         raise ValueError(f"{path.name} is cut short")
-    return raw
+    return Beside(path, kind, shape, offset)
 
 
-def _tensor_bytes(name: str, array: Constant) -> bytes:
+def _width(kind: int) -> int:
+    """Bytes of one number."""
+    return np.dtype(KINDS[kind]).itemsize
+
+
+def _tensor_pieces(name: str, array: Constant) -> list[Piece]:
     number = next(number for number, kind in KINDS.items() if np.dtype(kind) == array.dtype)
     parts: list[Field] = [(1, VARINT, size) for size in array.shape]
-    parts += [(2, VARINT, number), (8, BYTES, name.encode()), (9, BYTES, array.tobytes())]
-    return _joined(parts)
+    parts += [(2, VARINT, number), (8, BYTES, name.encode())]
+    raw: Piece = memoryview(np.ascontiguousarray(array).data).cast("B") if array.size else b""
+    return [_joined(parts), *_entry(RAW, [raw])]
+
+
+def _entry(number: int, pieces: list[Piece]) -> list[Piece]:
+    """A message's entry whose content is in pieces: nothing is copied before all of them are put together."""
+    return [_number(number << 3 | BYTES), _number(sum(map(len, pieces))), *pieces]
 
 
 def _fields(content: bytes) -> Iterator[Field]:

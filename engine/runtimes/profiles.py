@@ -31,6 +31,8 @@ LOW = 0.25  # τ; below it the first block stays single
 CASES = 2  # batches of two drawn rows that the fast graph is held against
 MOST = 1 << 10  # bytes of a verdict
 
+Cases = list[tuple[dict[str, Array], Array]]  # named inputs, and the best profile's output
+
 
 @dataclass(frozen=True)
 class Computed:
@@ -79,63 +81,93 @@ def check_profile(asked: str) -> str:
     return asked
 
 
-def computed(path: Path, threads: int, asked: str, hashes: Sequence[str]) -> Computed:
+def computed(
+    path: Path, threads: int, asked: str, hashes: Sequence[str], modulation: Path | None = None
+) -> Computed:
     """A denoiser's graph as it was asked for, or the best where the fast one is not near enough.
 
-    hashes  sha256 of the graph and its weights
+    hashes      sha256 of the graph and its weights
+    modulation  the graph that makes of conditions what the denoiser's takes in their place
     """
     if check_profile(asked) == "best":
         return Computed(ort.Graph(path, threads), "best", "full precision")
-    fast = Fast(path, threads)
+    fast, found = held_against(path, threads, hashes, modulation)
     if not fast.count:
-        return _refused(path, threads, "none of its products is wide enough for 8 bits")
-    found = verdict(path, fast, hashes)
-    if not found >= NEAREST:
-        return _refused(
-            path,
-            threads,
+        reason = "none of its products is wide enough for 8 bits"
+    elif not found >= NEAREST:
+        reason = (
             f"in 8 bits what it computes has a cosine of {found:.4f} with its full precision, "
-            f"less than {NEAREST}",
+            f"less than {NEAREST}"
         )
-    return Computed(fast, "fast", f"{fast.count} products in 8 bits; cosine with full precision {found:.5f}")
+    else:
+        return Computed(
+            fast, "fast", f"{fast.count} products in 8 bits; cosine with full precision {found:.5f}"
+        )
+    del fast  # before the best is opened: both may be gigabytes
+    remark = f"the fast profile is not used for this model: {reason}"
+    return Computed(ort.Graph(path, threads), "best", reason, remark)
 
 
-def _refused(path: Path, threads: int, reason: str) -> Computed:
-    return Computed(
-        ort.Graph(path, threads), "best", reason, f"the fast profile is not used for this model: {reason}"
-    )
+def held_against(
+    path: Path, threads: int, hashes: Sequence[str], modulation: Path | None
+) -> tuple[Fast, float]:
+    """The fast graph, and its least cosine with the model's own; measured once for a model and a machine.
 
-
-def verdict(path: Path, fast: Runtime, hashes: Sequence[str]) -> float:
-    """Least cosine with the model's own graph on drawn inputs; measured once for a model and a machine."""
+    The two are never open at once, for either may be gigabytes.
+    """
     place = verdicts() / f"{key(hashes)}.json"
+    found = kept_verdict(place)
+    cases = in_full(path, threads, modulation) if found is None else []
+    fast = Fast(path, threads)
+    if found is None and fast.count:
+        found = nearness_in_use(fast, cases)
+        keep_verdict(place, found)
+    return fast, found or 0.0
+
+
+def kept_verdict(place: Path) -> float | None:
+    """None where there is none, or none that can be read."""
     try:
         with place.open("rb") as file:
             return float(json.loads(file.read(MOST))["cosine"])
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # not measured yet, or not readable: measure
-    found = nearness_in_use(fast, ort.Graph(path, threads=1))
+        return None
+
+
+def keep_verdict(place: Path, found: float) -> None:
     try:
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         put_lasting(place, json.dumps({"cosine": found}).encode(), 0o600)
     except OSError:
         pass  # a cache: without it, it is measured again
-    return found
 
 
-def nearness_in_use(fast: Runtime, best: ort.Graph) -> float:
-    """Least cosine of the wanted tracks' v on drawn inputs such as a job has: the first track given,
+def in_full(path: Path, threads: int, modulation: Path | None) -> Cases:
+    """Drawn inputs such as a job has, and what the model's own graph makes of them: the first track given,
     conditions as long as they are, a low level and a high one.
     """
-    least = 1.0
+    best = ort.Graph(path, threads)
+    told = ort.Graph(modulation, threads) if modulation else None
+    cases = []
     for seed in range(CASES):
         inputs = drawn(best.ports, seed)
         inputs["levels"][:, 0], inputs["levels"][:, 1:] = 0, np.array([[LOW / 4], [1]], np.float32)
         if "conditions" in inputs:
             inputs["conditions"] = unit(inputs["conditions"]) * np.float32(SCALE)
-        pairs = zip(fast.run(**inputs)[0], best.run(**inputs)[0], strict=True)
-        least = min(least, *(cosine(one[1:], other[1:]) for one, other in pairs))
-    return least
+        if told:
+            conditions = {name: unit(one) for name, one in drawn(told.ports, seed).items()}
+            inputs["modulation"] = told.run(**conditions)[0]
+        cases.append((inputs, best.run(**inputs)[0]))
+    return cases
+
+
+def nearness_in_use(fast: Runtime, cases: Cases) -> float:
+    """Least cosine of the wanted tracks' v."""
+    return min(
+        cosine(one[1:], other[1:])
+        for inputs, full in cases
+        for one, other in zip(fast.run(**inputs)[0], full, strict=True)
+    )
 
 
 def unit(vectors: Array) -> Array:

@@ -6,15 +6,21 @@ without VNNI add two 8-bit products in 16 bits, which overflow: so the same numb
 Into the product goes what follows it: the bias, and the gate of a block, as factors of its columns. A norm
 takes the scale and shift that followed it. Both are vectors only where the batch is one row.
 
-Single stay: the narrow products, by which latents come in and go out; of the layers of the condition all but
-those that scale and shift; products that are not of a weight; and at low levels the first block, for there
-noise is a small part of what comes in, and in 8 bits it is lost (at τ = 0.02 cosine of v 0.992, so 0.9996).
+In a graph that was traced the products of the latents are MatMuls; in one that was drawn (`export.drawing`)
+they are Gemms between two Reshapes, by weights that lie in a file of gigabytes: one is in memory at a time.
+
+Single stay: the narrow products, by which latents come in and go out (of a drawing the first and the last);
+of the layers of the condition all but those that scale and shift; products that are not of a weight; and at
+low levels the first block, for there noise is a small part of what comes in, and in 8 bits it is lost (at
+τ = 0.02 cosine of v 0.992, so 0.9996).
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -25,6 +31,7 @@ from stemwright.engine.runtimes.onnxfile import (
     Network,
     Node,
     attribute,
+    joined,
     outputs,
     read,
     real,
@@ -33,14 +40,15 @@ from stemwright.engine.runtimes.onnxfile import (
 )
 
 RECIPE = 1  # raised whenever graphs are quantised in another way
-FIRST_BLOCK = 2  # wide products of the latents
+FIRST_BLOCK = {"MatMul": 2, "Gemm": 4}  # wide products of the latents, in a graph of the one or the other
+NO_SINGLES: Mapping[str, int] = MappingProxyType({})
 LARGEST = 63  # of a weight: 7 bits with its sign
 PRODUCTS = ("MatMul", "Gemm")
 NARROWEST = 96  # rows and columns a product must have
 FLAT = "quantise.flat"
 
 
-def quantised(path: Path, singles: int = 0) -> tuple[bytes, int]:
+def quantised(path: Path, singles: Mapping[str, int] = NO_SINGLES) -> tuple[bytes, int]:
     """The graph of a file in 8 bits, for a batch of one row, and how many of its products are.
 
     singles  how many wide products of the latents stay single, from the first: FIRST_BLOCK for low levels
@@ -50,37 +58,40 @@ def quantised(path: Path, singles: int = 0) -> tuple[bytes, int]:
     return written(used(made, outputs(network))), count
 
 
-def rewritten(network: Network, singles: int = 0) -> tuple[Network, int]:
+def rewritten(network: Network, singles: Mapping[str, int] = NO_SINGLES) -> tuple[Network, int]:
     """Products in 8 bits, norms with what follows them, and how many products there are."""
     view = View(network)
-    constants = {**network.constants, FLAT: np.array([-1], np.int64)}
+    made: dict[str, Constant] = {FLAT: np.array([-1], np.int64)}
     places: dict[str, tuple[Node, ...]] = {node.outputs[0]: (node,) for node in network.nodes}
-    narrow = in_8_bits(view, network.nodes, singles)
+    count = 0
+    for node, weight in in_8_bits(view, network.nodes, singles):
+        made.update(stored(node.outputs[0], weight))
+        last, places[last] = product(view, node)
+        count += 1
     for node in network.nodes:
-        if node in narrow:
-            last, nodes = product(view, node)
-            constants.update(stored(node.outputs[0], narrow[node]))
-        elif node.kind == "LayerNormalization" and (found := modulated(view, node)):
-            last, nodes = found
-        else:
-            continue
-        places[last] = nodes
+        if node.kind == "LayerNormalization" and (found := modulated(view, node)):
+            last, places[last] = found
     kept = [node for nodes in (places[node.outputs[0]] for node in network.nodes) for node in nodes]
-    return replace(network, nodes=tuple(kept), constants=constants), len(narrow)
+    return replace(network, nodes=tuple(kept), constants=joined(network.constants, made)), count
 
 
-def in_8_bits(view: "View", nodes: Sequence[Node], singles: int) -> dict[Node, Array]:
-    """The products that are to be, with their weights: wide ones, after those that stay single."""
-    found = {}
+def in_8_bits(
+    view: "View", nodes: Sequence[Node], singles: Mapping[str, int]
+) -> Iterator[tuple[Node, Array]]:
+    """The products that are to be, each with its weight: wide ones, after those that stay single."""
+    drawn = set(list(filter(view.is_drawn, nodes))[1:-1])
+    left = singles.get("Gemm" if drawn else "MatMul", 0)
     for node in nodes:
+        is_of_latents = node.kind == "MatMul" or node in drawn
+        if not is_of_latents and (left or not view.only_taker(node.outputs[0], "Unsqueeze")):
+            continue
         weight = view.weight(node)
         if weight is None:
             continue
-        if singles:
-            singles -= node.kind == "MatMul"
-        elif node.kind == "MatMul" or view.only_taker(node.outputs[0], "Unsqueeze"):
-            found[node] = weight
-    return found
+        if left:
+            left -= 1
+        else:
+            yield node, weight
 
 
 class View:
@@ -103,14 +114,40 @@ class View:
         """A constant, or one that is cast or turned, in single precision."""
         if name in self.constants:
             found = self.constants[name]
-            return found.astype(np.float32) if found.dtype.kind == "f" else None
+            return np.array(found, np.float32) if found.dtype.kind == "f" else None
         node = self.makers.get(name)
-        if node is None or node.kind not in ("Cast", "Transpose", "Identity"):
+        if node is None or node.kind not in ("Cast", "Transpose", "Identity", "Reshape"):
             return None
         inner = self.constant(node.inputs[0])
-        if inner is None or node.kind != "Transpose":
+        if inner is None or node.kind in ("Cast", "Identity"):
             return inner
-        return np.transpose(inner, attribute(node, "perm") or None)
+        if node.kind == "Transpose":
+            return np.transpose(inner, attribute(node, "perm") or None)
+        shape = self._shape(node.inputs[1])
+        return inner.reshape(shape) if shape and math.prod(shape) == inner.size else None
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        """That of a Reshape, where it is known: a constant, to which a drawing may have added nothing."""
+        if name in self.constants:
+            return tuple(map(int, self.constants[name]))
+        node = self.makers.get(name)
+        is_sum = node is not None and node.kind == "Add" and self._is_nothing(node.inputs[0])
+        return self._shape(node.inputs[1]) if node and is_sum else ()
+
+    def _is_nothing(self, name: str) -> bool:
+        """Whether it is something times 0."""
+        node = self.makers.get(name)
+        inputs = node.inputs if node and node.kind == "Mul" else ()
+        return any(one in self.constants and not self.constants[one].any() for one in inputs)
+
+    def is_drawn(self, node: Node) -> bool:
+        """Whether it is a drawing's product of the latents."""
+        maker = self.makers.get(node.inputs[0]) if node.kind == "Gemm" else None
+        return (
+            maker is not None
+            and maker.kind == "Reshape"
+            and bool(self.only_taker(node.outputs[0], "Reshape"))
+        )
 
     def weight(self, node: Node) -> Array | None:
         """Of a product that is wide enough and nothing but that, as x @ (rows, columns)"""
@@ -150,8 +187,9 @@ class View:
 def stored(name: str, weight: Array) -> dict[str, Constant]:
     """A weight in 7 bits and a sign: whole numbers, and a scale and a zero for each column."""
     scales = np.maximum(np.abs(weight).max(axis=0), np.finfo(np.float32).tiny) / np.float32(LARGEST)
+    scaled = weight / scales
     return {
-        f"{name}.whole": np.rint(weight / scales).astype(np.int8),
+        f"{name}.whole": np.rint(scaled, out=scaled).astype(np.int8, order="C"),
         f"{name}.scales": scales.astype(np.float32),
         f"{name}.zeros": np.zeros(weight.shape[1], np.int8),
     }

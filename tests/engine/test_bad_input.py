@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stemwright.engine import modelfolder, writing
+from stemwright.engine import modelfiles, writing
 from stemwright.engine.cli import main
 from stemwright.engine.engine import Engine
 from tests.engine.command_line import PARTS, samples, start, tones, write_song
@@ -362,7 +362,7 @@ def model_folder(folder: Path) -> Path:
         "conditioning": {"kind": "text", "scale": 1},
         "denoiser": {"kind": "bandconv", "graph": "denoiser.onnx"},
     }
-    modelfolder.write_manifest(folder, content, ["denoiser.onnx"])
+    modelfiles.write_manifest(folder, content, ["denoiser.onnx"])
     return folder
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from stemwright.engine.errors import ModelDamaged, ModelError, ModelMissing, ModelTooNew
 from stemwright.engine.manifest import LARGEST, Defaults, read_manifest
-from stemwright.engine.modelfolder import find, levelled, list_models, open_model, verify, write_manifest
+from stemwright.engine.modelfiles import verify, write_manifest
+from stemwright.engine.modelfolder import find, levelled, list_models, open_model
 from stemwright.engine.tracks import Task
 from tests.engine.tiny_graph import denoiser, vocoder
 

@@ -24,7 +24,9 @@ from stemwright.engine.cli import main  # noqa: E402
 from stemwright.engine.engine import Engine  # noqa: E402
 from stemwright.engine.errors import BadInput, BadOutput, ModelDamaged, ModelMissing  # noqa: E402
 from stemwright.engine.job import Job, Progress, Prompt, Render  # noqa: E402
-from stemwright.engine.modelfolder import Model, open_model, read_manifest, verify  # noqa: E402
+from stemwright.engine.manifest import read_manifest  # noqa: E402
+from stemwright.engine.modelfiles import verify  # noqa: E402
+from stemwright.engine.modelfolder import Model, open_model  # noqa: E402
 from stemwright.engine.models.official import open_dit, open_oobleck, split_state  # noqa: E402
 from stemwright.engine.tracks import Task  # noqa: E402
 from stemwright.export import importing  # noqa: E402

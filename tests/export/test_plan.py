@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stemwright.engine import modelfolder
 from stemwright.engine.errors import BadInput, DeviceLost, MissingExtra, ModelDamaged
+from stemwright.engine.manifest import read_manifest
 from stemwright.engine.runtimes import choice, cuda, golden, plans, tensorrt
 from stemwright.engine.runtimes.ort import Graph
 from stemwright.export import plan
@@ -127,7 +128,7 @@ def test_a_plan_of_the_default_denoiser_is_built_and_found_by_its_cards(
     assert path.stat().st_size == about["bytes"] > 10e6  # the weights, in half precision
 
     folder = modelfolder.find("default")
-    network = modelfolder.network_of(folder, modelfolder.read_manifest(folder))
+    network = modelfolder.network_of(folder, read_manifest(folder))
     now = choice.wanted(network, "tensorrt_rtx", RTX.__version__, None)
     assert plans.find(path.parent, now, cards[-1]).content == path.read_bytes()
 
