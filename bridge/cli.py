@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stemwright.bridge.messages import HTTP_PORT, PORT
-from stemwright.engine.commands.flags import above_zero, count, whole
+from stemwright.engine.commands.flags_values import above_zero, count, whole
 from stemwright.engine.commands.stop import Stop
 from stemwright.engine.errors import BadInput
 from stemwright.engine.places import own_folder

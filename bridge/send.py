@@ -31,7 +31,7 @@ from stemwright.bridge.grammar import (
 )
 from stemwright.bridge.messages import PORT, Fail
 from stemwright.bridge.options import BY_NAME, JOB_TASKS, MOST_VARIATIONS, checked
-from stemwright.engine.commands.flags import whole
+from stemwright.engine.commands.flags_values import whole
 from stemwright.engine.commands.outputs import fitted, make_folder
 from stemwright.engine.commands.show import Screen
 from stemwright.engine.commands.stop import Stop
