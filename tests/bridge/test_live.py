@@ -1,7 +1,5 @@
 """Live audio on real devices: JACK's dummy driver, whose loopback gives back what is played."""
 
-import functools
-import json
 import os
 import shutil
 import signal
@@ -16,43 +14,11 @@ import numpy as np
 import pytest
 
 from stemwright.bridge import soundprocess
-from stemwright.bridge.devices import NO_DEVICES, NO_LIBRARY, Device, choose, chosen
 from stemwright.bridge.errors import NoAudio
 from stemwright.bridge.grammar import NO_AUDIO, BadMessage
 from stemwright.bridge.live import Live, devices
-from stemwright.engine.contracts import Array
-from tests.bridge.waiting import DEADLINE, until
-
-RATE = 48_000
-PERIOD = 512
-DELAY = PERIOD  # frames from played to heard: the loopback's one period
-
-
-class Jack:
-    """A sound card without hardware, that can be unplugged."""
-
-    def __init__(self) -> None:
-        self.name = f"stemwright{os.getpid()}"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.rate = 0  # Hz; 0: not plugged in
-
-    def plug(self, rate: int = RATE) -> None:
-        words = f"jackd -n {self.name} --no-realtime -L 2 -d dummy -r {rate} -p {PERIOD}"
-        self.process = subprocess.Popen(
-            words.split(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        until(self._answers, "jackd answers")
-        self.rate = rate
-
-    def _answers(self) -> bool:
-        asked = subprocess.run(["jack_lsp"], capture_output=True, check=False)
-        return b"loopback:" in asked.stdout
-
-    def unplug(self, how: signal.Signals = signal.SIGTERM) -> None:
-        if self.process is not None:
-            self.process.send_signal(how)
-            self.process.wait()
-            self.process, self.rate = None, 0
+from tests.bridge.loopback import DELAY, PERIOD, RATE, Jack, heard_after, play_and_hear, undisturbed, unique
+from tests.bridge.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -96,53 +62,6 @@ def opened(jack: Jack) -> Iterator[Callable[..., Live]]:
     for live in made:
         live.stop()
     assert set(threading.enumerate()) <= before, "a thread is left"
-
-
-def unique(frames: int, seed: int = 0) -> Array:
-    """(2, N), no sample twice, none zero"""
-    return np.random.default_rng(seed).uniform(0.1, 0.4, (2, frames)).astype(np.float32)
-
-
-def heard_after(live: Live, begin: int) -> Array:
-    """(2, N) from `begin` to now"""
-    end = live.now()
-    return live.span(begin, end).samples if begin < end else np.zeros((2, 0), np.float32)
-
-
-def play_and_hear(live: Live, sound: Array, *, begin: int, loops: int) -> tuple[int, Array]:
-    """(frame at which it is heard, what is heard from there on until it ends)"""
-    asked = live.now()
-    live.play(sound, begin_frame=begin, end_frame=begin + sound.shape[1], loops=loops)
-    until(lambda: heard_after(live, asked).any(), "it plays")
-    first = asked + int(np.flatnonzero(heard_after(live, asked)[0])[0])
-    length = sound.shape[1] * loops
-    until(lambda: live.now() >= first + length + PERIOD, "it is through")
-    return first, live.span(first, first + length + PERIOD).samples
-
-
-def undisturbed(test: Callable[..., None]) -> Callable[..., None]:
-    """Again, three times at most, where sound was lost: on a busy machine JACK goes on without us."""
-
-    @functools.wraps(test)
-    def again(opened: Callable[..., Live], **fixtures: object) -> None:
-        for attempt in range(4):
-            made: list[Live] = []
-
-            def noted(made: list[Live] = made, **options: object) -> Live:
-                made.append(opened(**options))
-                return made[-1]
-
-            try:
-                test(opened=noted, **fixtures)
-                return
-            except AssertionError:
-                time.sleep(0.2)  # until what was lost is told
-                if attempt == 3 or not any(live.overflows for live in made):
-                    raise
-                for live in made:
-                    live.stop()
-
-    return again
 
 
 @undisturbed
@@ -401,168 +320,3 @@ def is_running(process: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
     except (ProcessLookupError, FileNotFoundError):
         return False
-
-
-# Without devices: a fake sounddevice stands in for the package, in the process that would import it
-
-LOUD = "import os\nos.write(1, b'noise on the screen')\nos.write(2, b'noise on the screen')\n"
-FAKE = """
-class PortAudioError(Exception): pass
-class default: device = (0, 0)
-def query_hostapis(): return [{"name": "Fake"}]
-def query_devices():
-    card = dict(name="Card", hostapi=0, default_samplerate=48000.0)
-    return [card | dict(max_input_channels=2, max_output_channels=0)]
-class RawInputStream:
-    def __init__(self, **options): %s
-    def start(self): %s
-"""
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    def write(code: str) -> None:
-        (tmp_path / "sounddevice.py").write_text(code)
-
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return write
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        ("raise OSError('PortAudio library not found')", "the PortAudio library is missing; install it: apt"),
-        (
-            "raise ModuleNotFoundError('sounddevice')",
-            "the Python package sounddevice is missing; install it: pip",
-        ),
-        ("raise RuntimeError('Error -9999')", "the sound system does not start: Error -9999"),
-        ("import os; os.abort()", r"the sound system ended our process for it \(status -6\)"),
-        ("import os; os._exit(0)", r"the sound system ended our process for it \(status 0\)"),
-        (
-            FAKE.replace("[card", "[] and [card") % ("pass", "pass"),
-            "this system has no sound device; plug one in",
-        ),
-    ],
-)
-def test_without_sound_there_is_a_sentence_on_what_to_do(
-    fake: Callable[[str], None], code: str, words: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    fake(LOUD + code)
-    with pytest.raises(NoAudio, match=words):
-        devices()
-    live = Live(input="default", output=None)
-    with pytest.raises(NoAudio, match=words):
-        live.start()
-    assert live.state == "off"
-    assert capfd.readouterr() == ("", "")
-
-
-def test_a_sound_system_that_hangs_while_it_opens_is_given_up(
-    fake: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake(FAKE % ("pass", "import time; time.sleep(60)"))
-    monkeypatch.setattr(soundprocess, "OPENING", 1.0)
-    live = Live(input="Card", output=None)
-    live._process._patience = 1.0
-    with pytest.raises(NoAudio, match="the sound system does not answer"):
-        live.start()
-
-
-def test_stop_does_not_wait_for_a_sound_system_that_hangs(
-    fake: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake(FAKE % ("pass", "import time; time.sleep(60)"))
-    monkeypatch.setattr(soundprocess, "CLOSING", 0.2)
-    live = Live(input="Card", output=None)
-    failed: list[Exception] = []
-
-    def start() -> None:
-        try:
-            live.start()
-        except NoAudio as error:
-            failed.append(error)
-
-    starter = threading.Thread(target=start)
-    starter.start()
-    until(lambda: live._process._process is not None, "it starts")
-    live.stop()
-    starter.join(DEADLINE)
-    assert failed
-
-
-def test_sound_lost_between_the_processes_is_a_break_and_never_glued_over() -> None:
-    """Packets made by hand, as a process would send them that could not keep everything."""
-    live = Live(input="x", output=None, seconds=1)
-    opened = json.dumps({"opened": "x", "rates": [1000, 1000], "channels": [1, 0]}).encode()
-    live._take_packet(b"J", opened)
-    for first in (0, 100, 250):
-        live._take_packet(b"A", first.to_bytes(8, "little") + np.full(100, first + 1, "<f4").tobytes())
-    assert live.now() == 350
-    assert live.span(0, 200).samples.shape == (1, 200)
-    assert (live.last(0.1).samples == 251).all()
-    with pytest.raises(BadMessage, match=r"0\.10 s were heard since"):
-        live.last(0.2)
-    live._take_packet(b"J", opened)
-    with pytest.raises(BadMessage, match=r"0\.00 s were heard since"):
-        live.last(0.1)  # it was heard before the device came back
-    assert live.span(250, 350).samples.shape == (1, 100)
-
-
-CARDS = [
-    Device(0, "HDA Intel: Analog (hw:0,0)", "ALSA", 2, 2, 44_100),
-    Device(1, "USB Audio: In (hw:1,0)", "ALSA", 8, 0, 48_000),
-    Device(2, "default", "ALSA", 32, 32, 44_100, True, True),
-    Device(3, "system", "JACK Audio Connection Kit", 2, 2, 48_000),
-    Device(4, "default", "JACK Audio Connection Kit", 2, 2, 48_000),
-    Device(5, "USB Audio: Out (hw:1,1)", "ALSA", 0, 6, 48_000),
-]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "side", "number"),
-    [
-        ("default", "input", 2),
-        (1, "input", 1),
-        ("1", "input", 1),
-        ("system", "output", 3),
-        ("usb", "input", 1),
-        ("usb", "output", 5),
-        ("jack system", "input", 3),
-        ("DEFAULT", "output", 2),
-    ],
-)
-def test_a_device_is_named_by_number_name_or_words_of_it(wanted: str | int, side: str, number: int) -> None:
-    assert choose(CARDS, wanted, side).number == number
-
-
-@pytest.mark.parametrize(
-    ("cards", "wanted", "side", "words"),
-    [
-        (CARDS, "hw", "input", "several devices are called 'hw': 0 HDA.*, 1 USB.*; say more of its name"),
-        (CARDS, 5, "input", "no input is called 5; there are 0 HDA"),
-        (CARDS[1:2], "default", "output", "no sound device has an output. 1 USB Audio"),
-    ],
-)
-def test_a_name_that_fits_none_or_several_is_refused_with_those_there_are(
-    cards: list[Device], wanted: str | int, side: str, words: str
-) -> None:
-    with pytest.raises(NoAudio, match=words):
-        choose(cards, wanted, side)
-
-
-def test_one_stream_where_there_is_one_clock_and_two_where_not() -> None:
-    def asked(source: str | None, sink: str | None, rate: int | None = None) -> tuple[bool, int, int]:
-        choice = chosen(CARDS, {"input": source, "output": sink, "rate": rate, "channels": None})
-        return choice.is_duplex, choice.rate, choice.output_rate
-
-    assert asked("hda", "hda") == (True, 44_100, 44_100)
-    assert asked("3", "4") == (True, 48_000, 48_000)  # all of JACK is one clock
-    assert asked("1", "hda") == (False, 48_000, 44_100)
-    assert asked("1", "hda", 96_000) == (False, 96_000, 44_100)
-    assert asked(None, "hda", 96_000) == (False, 96_000, 96_000)
-
-
-def test_the_words_for_no_device_and_no_library_say_what_to_install() -> None:
-    assert "apt install libportaudio2" in NO_LIBRARY
-    assert "--list-audio" in NO_DEVICES
