@@ -17,6 +17,7 @@ from stemwright.engine.errors import ModelDamaged, ModelError, ModelMissing, Mod
 from stemwright.engine.manifest import NAME, Fields, Manifest
 from stemwright.engine.modelfiles import AGAIN, listed, verify
 from stemwright.engine.places import own_folder
+from stemwright.engine.runtimes.bandgraph import COUNTED, Sizes, sizes_of
 from stemwright.engine.runtimes.choice import Network, open_denoiser
 from stemwright.engine.runtimes.eager import EagerDenoiser, best_device, open_network
 from stemwright.engine.runtimes.modulated import Modulated
@@ -254,4 +255,18 @@ def network_of(
         threads=threads,
         profile=profile,
         modulation=paths[2],
+        sizes=_compact_sizes(fields, manifest.window),
     )
+
+
+def _compact_sizes(fields: Fields, window: int) -> Sizes | None:
+    """Of a compact denoiser, whose manifest may leave out what is usual."""
+    if fields.take("kind", str, "") != "bandconv":
+        return None
+    network = fields.inner("network", {})
+    usual = Sizes(window)
+    counts = {name: network.whole(name, 0, 1 << 12, getattr(usual, name)) for name in COUNTED}
+    kernel = network.take("kernel", list, list(usual.kernel))
+    if len(kernel) != 2 or not all(isinstance(size, int) and 0 < size < 100 for size in kernel):
+        raise network.wrong("kernel", "is not two sizes")
+    return sizes_of({**counts, "kernel": kernel}, window)

@@ -12,6 +12,7 @@ from typing import Any
 from stemwright.engine.contracts import Denoiser
 from stemwright.engine.errors import BadJob, DeviceLost, MissingExtra, ModelDamaged, PlanRefused
 from stemwright.engine.runtimes import cuda, ort, plans, plugin, rebuild, tensorrt
+from stemwright.engine.runtimes.bandgraph import Sizes
 from stemwright.engine.runtimes.eager import EagerDenoiser, best_device
 from stemwright.engine.runtimes.golden import check_golden
 from stemwright.engine.runtimes.graphs import GraphDenoiser, Rescued, Runtime
@@ -29,6 +30,7 @@ class Network:
     hashes          sha256 of both, as in the model's manifest
     eager           opens the network in torch
     modulation      path of the graph whose output the denoiser's takes in the conditions' place, if one does
+    sizes           of a compact denoiser, which the processor has drawn anew
     profile         how the processor computes it: "best" or "fast"
     may_build       a plan that has gone out of date may be built again
     """
@@ -42,6 +44,7 @@ class Network:
     profile: str = "best"
     may_build: bool = True
     modulation: Path | None = None
+    sizes: Sizes | None = None
 
 
 @dataclass
@@ -106,7 +109,9 @@ def fastest(network: Network) -> Opened:
 
 def on_processor(network: Network, why: str = "") -> Opened:
     assert network.graph is not None
-    made = computed(network.graph, network.threads, network.profile, network.hashes, network.modulation)
+    made = computed(
+        network.graph, network.threads, network.profile, network.hashes, network.modulation, network.sizes
+    )
     told = [made.remark] if made.remark else []
     return Opened(GraphDenoiser(made.graph), "cpu", why, told, f"{made.profile}: {made.why}")
 

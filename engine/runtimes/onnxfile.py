@@ -114,13 +114,13 @@ def read(path: Path) -> Network:
 def written(network: Network) -> bytes:
     """The same as one file's bytes, weights within; constants that no node takes are left out."""
     taken = {name for node in network.nodes for name in node.inputs}
-    graph: list[Piece] = [_joined([(NODES, BYTES, _node_bytes(node))]) for node in network.nodes]
+    graph: list[Piece] = [message([(NODES, BYTES, _node_bytes(node))]) for node in network.nodes]
     for name in network.constants:
         if name in taken:
             graph += _entry(INITIALISERS, _tensor_pieces(name, network.constants[name]))
-    graph.append(_joined(network.others))
-    own = [(OPSETS, BYTES, _joined([(1, BYTES, MICROSOFT.encode()), (2, VARINT, 1)]))]
-    return b"".join([_joined([*network.model, *own]), *_entry(GRAPH, graph)])
+    graph.append(message(network.others))
+    own = [(OPSETS, BYTES, message([(1, BYTES, MICROSOFT.encode()), (2, VARINT, 1)]))]
+    return b"".join([message([*network.model, *own]), *_entry(GRAPH, graph)])
 
 
 def used(network: Network, results: Iterable[str]) -> Network:
@@ -199,7 +199,7 @@ def _node_bytes(node: Node) -> bytes:
     parts += [(OUT, BYTES, name.encode()) for name in node.outputs]
     parts += [(NAME, BYTES, node.name.encode()), (KIND, BYTES, node.kind.encode())]
     parts += [(ATTRIBUTE, BYTES, content) for content in node.attributes]
-    return _joined([*parts, (DOMAIN, BYTES, node.domain.encode())])
+    return message([*parts, (DOMAIN, BYTES, node.domain.encode())])
 
 
 def _tensor(content: bytes, folder: Path) -> tuple[str, "Constant | Beside"]:
@@ -246,7 +246,7 @@ def _tensor_pieces(name: str, array: Constant) -> list[Piece]:
     parts: list[Field] = [(1, VARINT, size) for size in array.shape]
     parts += [(2, VARINT, number), (8, BYTES, name.encode())]
     raw: Piece = memoryview(np.ascontiguousarray(array).data).cast("B") if array.size else b""
-    return [_joined(parts), *_entry(RAW, [raw])]
+    return [message(parts), *_entry(RAW, [raw])]
 
 
 def _entry(number: int, pieces: list[Piece]) -> list[Piece]:
@@ -276,7 +276,7 @@ def _fields(content: bytes) -> Iterator[Field]:
         place += size
 
 
-def _joined(entries: Iterable[Field]) -> bytes:
+def message(entries: Iterable[Field]) -> bytes:
     """A message of these entries."""
     parts = []
     for number, wire, value in entries:

@@ -1,33 +1,37 @@
 """How the processor computes a denoiser: in single precision ("best"), or its products in 8 bits ("fast").
 
-The fast graph is made of the model's own in memory, at every opening; nothing of it is kept but a verdict:
-how near it came, on this machine, to what the model's graph computes. A model or a machine where that is not
-near enough has the best profile instead, and a remark that says so.
+What runs is made in memory at every opening: a compact denoiser is drawn anew in either profile, another
+one's graph is rewritten for the fast one. Nothing of it is kept but a verdict: how near it came, on this
+machine, to what the model's graph computes. Where the fast one is not near enough the best takes its place,
+with a remark that says so; where the drawn one is not the same, the model's own graph.
 
 <cache>/profiles/<key>.json   {"cosine": 0.9998}
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
 from stemwright.engine.conditioner import SCALE
 from stemwright.engine.contracts import Array
-from stemwright.engine.errors import BadJob
+from stemwright.engine.errors import BadJob, ModelDamaged
 from stemwright.engine.partfile import put_lasting
 from stemwright.engine.places import own_folder
 from stemwright.engine.runtimes import ort, plans, survey
+from stemwright.engine.runtimes.bandgraph import Sizes, modulation_graph, step_graph, weights_of
 from stemwright.engine.runtimes.golden import NEAREST, cosine, drawn
 from stemwright.engine.runtimes.graphs import Runtime
-from stemwright.engine.runtimes.quantise import FIRST_BLOCK, RECIPE, quantised
+from stemwright.engine.runtimes.quantise import FIRST_BLOCK, NARROWEST, RECIPE, quantised
+from stemwright.engine.runtimes.rowwise import Rowwise
 
 PROFILES = ("best", "fast")
 LOW = 0.25  # τ; below it the first block stays single
+SAME = 0.99999  # cosine of what must differ by rounding alone
 CASES = 2  # batches of two drawn rows that the fast graph is held against
 MOST = 1 << 10  # bytes of a verdict
 
@@ -82,47 +86,88 @@ def check_profile(asked: str) -> str:
 
 
 def computed(
-    path: Path, threads: int, asked: str, hashes: Sequence[str], modulation: Path | None = None
+    path: Path,
+    threads: int,
+    asked: str,
+    hashes: Sequence[str],
+    modulation: Path | None = None,
+    sizes: Sizes | None = None,
 ) -> Computed:
-    """A denoiser's graph as it was asked for, or the best where the fast one is not near enough.
+    """A denoiser as it was asked for, or the best where the fast one is not near enough to its own graph.
 
     hashes      sha256 of the graph and its weights
     modulation  the graph that makes of conditions what the denoiser's takes in their place
+    sizes       of a compact denoiser, which is drawn anew for the processor
     """
-    if check_profile(asked) == "best":
-        return Computed(ort.Graph(path, threads), "best", "full precision")
-    fast, found = held_against(path, threads, hashes, modulation)
-    if not fast.count:
+    reason = remark = ""
+    if check_profile(asked) == "fast":
+        fast = Candidate("fast", partial(opened_fast, path, threads, sizes))
+        made, found = held_against(fast, path, threads, hashes, modulation)
+        if made and found >= NEAREST:
+            return Computed(made, "fast", f"products in 8 bits; cosine with full precision {found:.5f}")
         reason = "none of its products is wide enough for 8 bits"
-    elif not found >= NEAREST:
-        reason = (
-            f"in 8 bits what it computes has a cosine of {found:.4f} with its full precision, "
-            f"less than {NEAREST}"
-        )
-    else:
-        return Computed(
-            fast, "fast", f"{fast.count} products in 8 bits; cosine with full precision {found:.5f}"
-        )
-    del fast  # before the best is opened: both may be gigabytes
-    remark = f"the fast profile is not used for this model: {reason}"
-    return Computed(ort.Graph(path, threads), "best", reason, remark)
+        if made:
+            reason = (
+                f"in 8 bits what it computes has a cosine of {found:.4f} with its full precision, "
+                f"less than {NEAREST}"
+            )
+        del made  # before the best is opened: both may be gigabytes
+        remark = f"the fast profile is not used for this model: {reason}"
+    best = Candidate("best", partial(opened_compact, path, threads, sizes))
+    made, found = held_against(best, path, threads, hashes, modulation) if sizes else (None, 0.0)
+    if made and found >= SAME:
+        return Computed(made, "best", reason or "full precision", remark)
+    return Computed(ort.Graph(path, threads), "best", reason or "full precision", remark)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Another way to compute what the model's own graph does. opened: None where it does not go"""
+
+    name: str
+    opened: Callable[[], Runtime | None]
+
+
+def opened_fast(path: Path, threads: int, sizes: Sizes | None) -> Runtime | None:
+    """In 8 bits: drawn, or rewritten of the model's own graph."""
+    if sizes and sizes.width >= NARROWEST and (made := opened_compact(path, threads, sizes, is_fast=True)):
+        return made
+    fast = Fast(path, threads)
+    return fast if fast.count else None
+
+
+def opened_compact(path: Path, threads: int, sizes: Sizes | None, *, is_fast: bool = False) -> Runtime | None:
+    """A compact denoiser drawn; None where the graph's weights are not those of such a one."""
+    if sizes is None:
+        return None
+
+    def step(singles: int = 0) -> ort.Graph:
+        drawing = step_graph(sizes, weights_of(path), is_fast=is_fast, singles=singles)
+        return ort.Graph(drawing, threads)
+
+    try:
+        modulation = ort.Graph(modulation_graph(sizes, weights_of(path)), threads)
+        careful = partial(step, singles=1) if is_fast else None
+        return Rowwise(path.name, modulation, step(), careful, LOW)
+    except (KeyError, ValueError, ModelDamaged):
+        return None  # the graph itself is opened instead, and says what is wrong with it
 
 
 def held_against(
-    path: Path, threads: int, hashes: Sequence[str], modulation: Path | None
-) -> tuple[Fast, float]:
-    """The fast graph, and its least cosine with the model's own; measured once for a model and a machine.
+    candidate: Candidate, path: Path, threads: int, hashes: Sequence[str], modulation: Path | None
+) -> tuple[Runtime | None, float]:
+    """The candidate, and its least cosine with the model's own graph: measured once for each machine.
 
     The two are never open at once, for either may be gigabytes.
     """
-    place = verdicts() / f"{key(hashes)}.json"
+    place = verdicts() / f"{key(hashes, candidate.name)}.json"
     found = kept_verdict(place)
     cases = in_full(path, threads, modulation) if found is None else []
-    fast = Fast(path, threads)
-    if found is None and fast.count:
-        found = nearness_in_use(fast, cases)
+    made = candidate.opened()
+    if found is None and made:
+        found = nearness_in_use(made, cases)
         keep_verdict(place, found)
-    return fast, found or 0.0
+    return made, found or 0.0
 
 
 def kept_verdict(place: Path) -> float | None:
@@ -179,10 +224,10 @@ def verdicts() -> Path:
     return own_folder("cache") / "profiles"
 
 
-def key(hashes: Sequence[str]) -> str:
+def key(hashes: Sequence[str], candidate: str) -> str:
     """Of everything a verdict depends on."""
     import onnxruntime
 
-    words = [*hashes, str(RECIPE), onnxruntime.__version__, np.__version__]
+    words = [*hashes, candidate, str(RECIPE), onnxruntime.__version__, np.__version__]
     words += [survey.processor(), plans.this_system()]
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:32]
