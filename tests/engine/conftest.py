@@ -7,6 +7,7 @@ import pytest
 from stemwright.engine.engine import Engine
 from stemwright.engine.modelfolder import DEFAULT, list_models
 from tests.engine import command_line
+from tests.engine.trial import Captured, Trial
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +35,8 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def song(tmp_path: Path) -> Path:
     """Three seconds of a low and a high tone, 44.1 kHz stereo."""
     return command_line.write_song(tmp_path / "song.wav")
+
+
+@pytest.fixture
+def trial(tmp_path: Path, capsys: Captured, loads: list[str]) -> Trial:
+    return Trial(tmp_path, capsys)
