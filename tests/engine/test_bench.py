@@ -28,7 +28,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 def test_runtimes_stand_beside_torch_and_the_peak_and_a_slow_fast_profile_is_no(bench: ModuleType) -> None:
     rows = bench._runtime_rows({"gflop": 3.0, "peak": 100.0, "forward": FORWARD})
     assert rows[0].figure == "40.0 ms, 2.00 x torch eager, 0.75 of the fp32 peak"
-    assert (rows[-1].figure, rows[-1].holds) == ("1.60 x", False)
+    assert (rows[-1].figure, rows[-1].holds) == ("1.20 (1.60 x fp32's own speed)", False)
 
 
 def test_without_torch_the_runtimes_stand_beside_the_peak_alone(bench: ModuleType) -> None:
