@@ -19,7 +19,7 @@ import numpy as np
 
 from stemwright.engine.conditioner import SCALE
 from stemwright.engine.contracts import Array
-from stemwright.engine.errors import BadJob, ModelDamaged
+from stemwright.engine.errors import BadJob, ModelDamaged, ModelTooNew
 from stemwright.engine.partfile import put_lasting
 from stemwright.engine.places import own_folder
 from stemwright.engine.runtimes import ort, plans, survey
@@ -56,7 +56,7 @@ class Fast:
 
     def __init__(self, path: Path, threads: int) -> None:
         self._path, self._threads = path, threads
-        content, self.count = quantised(path)
+        content, self.count, self._is_for_low = quantised(path)
         if self.count:
             self._usual = ort.Graph(content, threads)
             self.name, self.inputs, self.outputs = path.name, self._usual.inputs, self._usual.outputs
@@ -70,7 +70,8 @@ class Fast:
         return rows[0] if len(rows) == 1 else tuple(map(np.concatenate, zip(*rows, strict=True)))
 
     def _one(self, row: dict[str, Array]) -> tuple[Array, ...]:
-        graph = self._careful if row["levels"].max() < LOW else self._usual
+        is_usual = self._is_for_low or row["levels"].max() >= LOW
+        graph = self._usual if is_usual else self._careful
         return graph.run(**row)
 
     @cached_property
@@ -105,7 +106,7 @@ def computed(
         made, found = held_against(fast, path, threads, hashes, modulation)
         if made and found >= NEAREST:
             return Computed(made, "fast", f"products in 8 bits; cosine with full precision {found:.5f}")
-        reason = "none of its products is wide enough for 8 bits"
+        reason = "its products are too narrow for 8 bits, or ONNX Runtime is too old"
         if made:
             reason = (
                 f"in 8 bits what it computes has a cosine of {found:.4f} with its full precision, "
@@ -132,7 +133,10 @@ def opened_fast(path: Path, threads: int, sizes: Sizes | None) -> Runtime | None
     """In 8 bits: drawn, or rewritten of the model's own graph."""
     if sizes and sizes.width >= NARROWEST and (made := opened_compact(path, threads, sizes, is_fast=True)):
         return made
-    fast = Fast(path, threads)
+    try:
+        fast = Fast(path, threads)
+    except (ModelDamaged, ModelTooNew):
+        return None  # an ONNX Runtime without such products; a damaged graph is told of by the best profile
     return fast if fast.count else None
 
 

@@ -6,13 +6,13 @@ without VNNI add two 8-bit products in 16 bits, which overflow: so the same numb
 Into the product goes what follows it: the bias, and the gate of a block, as factors of its columns. A norm
 takes the scale and shift that followed it. Both are vectors only where the batch is one row.
 
-In a graph that was traced the products of the latents are MatMuls; in one that was drawn (`export.drawing`)
-they are Gemms between two Reshapes, by weights that lie in a file of gigabytes: one is in memory at a time.
+Single stay: the narrow products, by which latents come in and go out; of the layers of the condition all but
+those that scale and shift; products that are not of a weight; and at low levels the first block, for there
+noise is a small part of what comes in, and in 8 bits it is lost (at τ = 0.02 cosine of v 0.992, so 0.9996).
 
-Single stay: the narrow products, by which latents come in and go out (of a drawing the first and the last);
-of the layers of the condition all but those that scale and shift; products that are not of a weight; and at
-low levels the first block, for there noise is a small part of what comes in, and in 8 bits it is lost (at
-τ = 0.02 cosine of v 0.992, so 0.9996).
+That is for graphs that were traced, whose products of the latents are MatMuls. In one that was drawn
+(`export.drawing`) they are Gemms between two Reshapes, and become products by blocks (`blockwise`); their
+weights lie in a file of gigabytes, and one is in memory at a time.
 """
 
 import math
@@ -20,11 +20,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
 from stemwright.engine.contracts import Array
+from stemwright.engine.runtimes.blockwise import BLOCK, EARLY, in_blocks
 from stemwright.engine.runtimes.onnxfile import (
     MICROSOFT,
     Constant,
@@ -40,57 +41,79 @@ from stemwright.engine.runtimes.onnxfile import (
 )
 
 RECIPE = 1  # raised whenever graphs are quantised in another way
-FIRST_BLOCK = {"MatMul": 2, "Gemm": 4}  # wide products of the latents, in a graph of the one or the other
-NO_SINGLES: Mapping[str, int] = MappingProxyType({})
+FIRST_BLOCK = 2  # wide products of the latents
 LARGEST = 63  # of a weight: 7 bits with its sign
 PRODUCTS = ("MatMul", "Gemm")
 NARROWEST = 96  # rows and columns a product must have
 FLAT = "quantise.flat"
 
 
-def quantised(path: Path, singles: Mapping[str, int] = NO_SINGLES) -> tuple[bytes, int]:
-    """The graph of a file in 8 bits, for a batch of one row, and how many of its products are.
+class InEightBits(NamedTuple):
+    """A graph's bytes, how many of its products are in 8 bits, and whether it does for low levels as well."""
+
+    content: bytes
+    count: int
+    is_for_low: bool
+
+
+def quantised(path: Path, singles: int = 0) -> InEightBits:
+    """The graph of a file in 8 bits, for a batch of one row.
 
     singles  how many wide products of the latents stay single, from the first: FIRST_BLOCK for low levels
     """
     network = read(path)
     made, count = rewritten(network, singles)
-    return written(used(made, outputs(network))), count
+    is_drawn = any(map(View(network).is_drawn, network.nodes))
+    return InEightBits(written(used(made, outputs(network))), count, is_drawn)
 
 
-def rewritten(network: Network, singles: Mapping[str, int] = NO_SINGLES) -> tuple[Network, int]:
+def rewritten(network: Network, singles: int = 0) -> tuple[Network, int]:
     """Products in 8 bits, norms with what follows them, and how many products there are."""
     view = View(network)
     made: dict[str, Constant] = {FLAT: np.array([-1], np.int64)}
     places: dict[str, tuple[Node, ...]] = {node.outputs[0]: (node,) for node in network.nodes}
-    count = 0
+    narrow = set()
     for node, weight in in_8_bits(view, network.nodes, singles):
-        made.update(stored(node.outputs[0], weight))
-        last, places[last] = product(view, node)
-        count += 1
+        name = node.outputs[0]
+        narrow.add(name)
+        if view.is_drawn(node):
+            block, constants = in_blocks(node, weight)
+            places[name] = (block,)
+        else:
+            last, places[last] = product(view, node)
+            constants = stored(name, weight)
+        made.update(constants)
     for node in network.nodes:
         if node.kind == "LayerNormalization" and (found := modulated(view, node)):
             last, places[last] = found
     kept = [node for nodes in (places[node.outputs[0]] for node in network.nodes) for node in nodes]
-    return replace(network, nodes=tuple(kept), constants=joined(network.constants, made)), count
+    return replace(network, nodes=tuple(kept), constants=joined(network.constants, made)), len(narrow)
 
 
-def in_8_bits(
-    view: "View", nodes: Sequence[Node], singles: Mapping[str, int]
-) -> Iterator[tuple[Node, Array]]:
-    """The products that are to be, each with its weight: wide ones, after those that stay single."""
-    drawn = set(list(filter(view.is_drawn, nodes))[1:-1])
-    left = singles.get("Gemm" if drawn else "MatMul", 0)
+def in_8_bits(view: "View", nodes: Sequence[Node], singles: int) -> Iterator[tuple[Node, Array]]:
+    """The products that are to be, each with its weight."""
+    drawn = list(filter(view.is_drawn, nodes))
+    return of_drawing(view, drawn[1:-1]) if drawn else of_tracing(view, nodes, singles)
+
+
+def of_drawing(view: "View", inner: Sequence[Node]) -> Iterator[tuple[Node, Array]]:
+    """inner: the products of the latents but the way in and the way out"""
+    for node in inner[len(inner) // EARLY :]:
+        weight = view.weight(node)
+        if weight is not None and weight.shape[0] % BLOCK == 0:
+            yield node, weight
+
+
+def of_tracing(view: "View", nodes: Sequence[Node], singles: int) -> Iterator[tuple[Node, Array]]:
+    """Wide products, after those that stay single."""
     for node in nodes:
-        is_of_latents = node.kind == "MatMul" or node in drawn
-        if not is_of_latents and (left or not view.only_taker(node.outputs[0], "Unsqueeze")):
+        is_of_latents = node.kind == "MatMul"
+        if not is_of_latents and (singles or not view.only_taker(node.outputs[0], "Unsqueeze")):
             continue
         weight = view.weight(node)
-        if weight is None:
-            continue
-        if left:
-            left -= 1
-        else:
+        if weight is not None and singles:
+            singles -= 1
+        elif weight is not None:
             yield node, weight
 
 
