@@ -30,9 +30,7 @@ from stemwright.engine.commands.run import Run
 from stemwright.engine.commands.show import Screen
 from stemwright.engine.commands.stop import Stop
 from stemwright.engine.errors import (
-    BadInput,
     BadOutput,
-    MissingExtra,
     ModelError,
     StemwrightError,
 )
@@ -44,7 +42,6 @@ THREADS = 1  # of an actor: many files are done soonest one on each core
 NO_ROOM = 20.0  # seconds without a word until it is said that the cluster is full
 LOOK = 0.1  # seconds between two looks for Ctrl-C
 LEAVING = 5.0  # seconds for a thread to see that its actor is gone
-ERRORS: tuple[type[StemwrightError], ...] = (BadInput, ModelError, BadOutput, MissingExtra)
 
 
 class GivenUp(StemwrightError):
@@ -163,9 +160,9 @@ class Catalogue(Run):
         elif isinstance(word, Made):
             self._codes[task.number] = self._made(task, word)
         elif isinstance(word, Failure) and not word.is_model:
-            self._codes[task.number] = self._failed(task.piece, _error(word))
+            self._codes[task.number] = self._failed(task.piece, word.as_error())
         elif isinstance(word, Failure):
-            raise _error(word)  # a model that does not work fails them all
+            raise word.as_error()  # a model that does not work fails them all
         elif isinstance(word, Exception):
             self._codes[task.number] = self._failed(task.piece, word)
 
@@ -319,9 +316,3 @@ def _as_asked(failure: Failure, task: Task) -> Failure:
     for place in task.piece.results:
         text = text.replace(quoted(task.folder / place.name), quoted(place))
     return replace(failure, text=text)
-
-
-def _error(failure: Failure) -> StemwrightError:
-    """With the same words and exit code."""
-    kind = next((kind for kind in ERRORS if kind.exit_code == failure.exit_code), StemwrightError)
-    return kind(failure.text)

@@ -1,4 +1,5 @@
-"""`stemwright serve --ray`: the queue's engines as actors of a Ray cluster.
+"""`stemwright serve --ray`: the queue's engines as actors of a Ray cluster. The server has it in a process of
+its own, see rayprocess.py.
 
 One thread an actor hands it batches and passes on what it tells. Where an actor sees the spool and the input
 as we do, it works there as a process of ours would. Where it does not, the input goes to it and the results
@@ -75,6 +76,10 @@ class RayPool(Crew["_Member"]):
         super().stop(seconds)
         if self._members:
             self._cluster.close()
+
+    def is_there(self) -> bool:
+        """Whether this machine's node is still part of the cluster: without it actors cannot be reached."""
+        return self._cluster.is_there()
 
     @property
     def processes(self) -> list[int]:
@@ -158,6 +163,7 @@ class _Member(Member):
             self.actor = actor if isinstance(found, str) else None
             self.state = "ready" if isinstance(found, str) else "broken"
             self._trouble = found.text if isinstance(found, Failure) else ""
+            self._change.notify_all()
         if isinstance(found, str):
             self._tell(WorkEvent("ready", text=found))
         elif found is not None:
@@ -243,6 +249,7 @@ class _Member(Member):
             is_over = error.has_begun or self._losses >= STARTS
             if batch is not None and not is_over:
                 batch.is_sent = False
+            self._change.notify_all()
         log.warning("a Ray actor was lost: %s", error)
         if batch is not None and is_over:
             for job in sorted(batch.left):

@@ -140,14 +140,23 @@ class Crew(Generic[Kind]):
     def __init__(self) -> None:
         self._change = threading.Condition()
         self._members: list[Kind] = []
+        self._given = 0
 
     def free(self) -> int:
         with self._change:
             return sum(member.is_free for member in self._members)
 
+    def room_after(self, known: tuple[int, int]) -> tuple[int, int]:
+        """(what `free` says, batches given so far), as soon as that is not what is known."""
+        with self._change:
+            while (now := (sum(member.is_free for member in self._members), self._given)) == known:
+                self._change.wait()
+            return now
+
     def give(self, batch: tuple[Request, ...], folders: tuple[Path, ...]) -> None:
         with self._change:
             member = min(self._members, key=lambda one: one.unfitness)
+            self._given += 1
             member.give(Batch(batch, folders))
 
     def cancel(self, job: str) -> None:

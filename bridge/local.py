@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
+from stemwright.bridge import child
 from stemwright.bridge.crew import Batch, Crew, Member
 from stemwright.bridge.grammar import MODEL
 from stemwright.bridge.pool import ENDS, Tell, WorkEvent
@@ -84,7 +84,7 @@ class _Worker(Member):
             self._is_awaited = True
 
     def _stop_job(self, batch: Batch, job: str) -> None:
-        self._say({"do": "cancel", "job": job})
+        child.say(self.process, {"do": "cancel", "job": job})
         self._end_later(batch, job)
 
     def end(self) -> None:
@@ -120,18 +120,7 @@ class _Worker(Member):
             self._trouble, self._has_worked = "", False
             self._last_words.clear()
             try:
-                self.process = subprocess.Popen(
-                    self._command,
-                    bufsize=0,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    env={
-                        **os.environ,
-                        "PYTHONSAFEPATH": "1",
-                    },  # a queue.py where we stand is not the library's
-                    creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-                )
+                self.process = child.started(self._command)
             except OSError as error:
                 self._trouble = f"{self._command[0]}: {error.strerror}"
             return self.process
@@ -140,7 +129,7 @@ class _Worker(Member):
         watch = threading.Timer(LOADING, process.kill)
         watch.daemon = True
         watch.start()
-        listener = threading.Thread(target=self._overhear, args=(process,), daemon=True)
+        listener = threading.Thread(target=child.overhear, args=(process, self._last_words), daemon=True)
         listener.start()
         with process:
             assert process.stdout is not None
@@ -164,6 +153,7 @@ class _Worker(Member):
         with self._change:
             if event.kind == "ready":
                 self.state, self._starts = "ready", 0
+                self._change.notify_all()
                 if self.batch is not None and not self._is_leaving:
                     self._send(self.batch)
             elif event.kind == "broken":
@@ -219,28 +209,10 @@ class _Worker(Member):
             while not (self._is_leaving or self._is_awaited) and (left := deadline - time.monotonic()) > 0:
                 self._change.wait(left)
 
-    def _overhear(self, process: subprocess.Popen[bytes]) -> None:
-        """Standard error, into the log."""
-        assert process.stderr is not None
-        for words in lines(process.stderr.fileno()):
-            text = words.decode(errors="replace").rstrip()
-            if text:
-                self._last_words.append(text)
-                log.warning("worker: %s", text[:500])
-
     def _send(self, batch: Batch) -> None:
         batch.is_sent = True
         requests = [request.to_json() for request in batch.requests]
-        self._say({"do": "give", "batch": requests, "folders": list(map(str, batch.folders))})
-
-    def _say(self, words: dict[str, object]) -> None:
-        """A pipe that is broken shows at its other end: the process is dead, and that is seen there."""
-        if self.process is None or self.process.stdin is None:
-            return
-        left = memoryview(json.dumps(words).encode() + b"\n")
-        with suppress(OSError, ValueError):
-            while left:
-                left = left[self.process.stdin.write(left) :]
+        child.say(self.process, {"do": "give", "batch": requests, "folders": list(map(str, batch.folders))})
 
     def _end_later(self, batch: Batch, job: str) -> None:
         """A process that does not notice in time is ended."""

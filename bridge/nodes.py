@@ -25,10 +25,11 @@ from stemwright.bridge.request import Request
 from stemwright.bridge.worker import Engines, Work
 from stemwright.engine.commands.deliver import Made, Places, deliver
 from stemwright.engine.commands.show import unexpected
-from stemwright.engine.errors import ModelError, StemwrightError
+from stemwright.engine.errors import BadInput, BadOutput, MissingExtra, ModelError, StemwrightError
 from stemwright.engine.job import Job, Progress
 
 EVERY = 0.1  # seconds between two words about progress
+ERRORS: tuple[type[StemwrightError], ...] = (BadInput, ModelError, BadOutput, MissingExtra)
 Word = tuple[str, Any]
 
 
@@ -73,6 +74,11 @@ class Failure:
         if isinstance(error, StemwrightError):
             return cls(str(error), error.exit_code, isinstance(error, ModelError))
         return cls(unexpected(error), StemwrightError.exit_code)
+
+    def as_error(self) -> StemwrightError:
+        """With the same words and exit code."""
+        kind = next((kind for kind in ERRORS if kind.exit_code == self.exit_code), StemwrightError)
+        return kind(self.text)
 
 
 class Actor:

@@ -65,6 +65,15 @@ class Cluster:
         if self._is_ours and self._ray.is_initialized():
             self._ray.shutdown()
 
+    def is_there(self) -> bool:
+        """Whether the node we are connected to is still in the cluster; True where the head cannot say."""
+        try:
+            own = self._ray.get_runtime_context().get_node_id()
+            alive = [node["NodeID"] for node in self._ray.nodes() if node["Alive"]]
+        except Exception:  # Ray's are of many kinds; that a head is away is no loss, see HEADLESS
+            return True
+        return own in alive
+
     def threads(self, wanted: int | None, usual: int = THREADS) -> int:
         """Of each actor: no more than the smallest node has CPUs."""
         nodes = [node["Resources"].get("CPU", 0) for node in self._ray.nodes() if node["Alive"]]

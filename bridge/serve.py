@@ -27,6 +27,7 @@ from stemwright.bridge.midimap import read_map
 from stemwright.bridge.oscquery import OscQuery
 from stemwright.bridge.playing import play
 from stemwright.bridge.pool import Pool
+from stemwright.bridge.poolprocess import PoolProcess
 from stemwright.bridge.presets import Preset, filled, presets, shipped
 from stemwright.bridge.queue import Counts, Limits, Queue, Row
 from stemwright.bridge.server import Server
@@ -162,9 +163,9 @@ def tell_all(listeners: list[Listener], row: Row, message: Message) -> None:
 
 def make_pool(settings: Settings) -> Pool:
     if settings.ray is not None:
-        from stemwright.bridge.cluster import RayPool
+        from stemwright.bridge import rayprocess
 
-        return RayPool(
+        command = rayprocess.command(
             settings.ray,
             settings.model,
             threads=settings.threads,
@@ -172,6 +173,7 @@ def make_pool(settings: Settings) -> Pool:
             profile=settings.profile,
             workers=settings.workers,
         )
+        return PoolProcess(command, rayprocess.LOSS)
     return LocalPool(
         settings.model,
         threads=settings.threads,

@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -15,11 +14,12 @@ import pytest
 import soundfile
 
 from stemwright.bridge import messages as say
-from stemwright.bridge import raylink
+from stemwright.bridge import raylink, rayprocess
 from stemwright.bridge.cluster import RayPool
 from stemwright.bridge.grammar import Message
 from stemwright.bridge.nodes import Actor, Failure, File, Returned
 from stemwright.bridge.pool import ENDS, WorkEvent
+from stemwright.bridge.poolprocess import PoolProcess
 from stemwright.bridge.queue import Queue, Row
 from stemwright.bridge.raylink import ActorHandle, NoCluster
 from stemwright.bridge.request import Request, make
@@ -27,7 +27,7 @@ from stemwright.bridge.spool import Spool, read_done
 from stemwright.engine.errors import MissingExtra, ModelMissing
 from stemwright.engine.runtimes.profiles import PROFILES
 from tests.bridge.conftest import RAY_CPUS
-from tests.bridge.real import ROOT
+from tests.bridge.waiting import until
 from tests.engine import command_line
 
 pytestmark = pytest.mark.slow  # a cluster takes some seconds to start
@@ -324,31 +324,64 @@ def test_a_lost_node_s_job_is_told_as_lost_and_the_others_go_on(
     assert worked.end(lost).kind == "done"
 
 
-def test_the_server_s_process_and_its_actors_outlive_the_cluster_s_head(
-    ray_cluster: Any, tmp_path: Path
-) -> None:
-    """Ray itself ends a process that has not found the head for 60 s."""
-    from ray.cluster_utils import Cluster
+class Apart:
+    """A cluster of one node, and a pool in a process of its own, as the server has it, with one actor."""
 
-    song = command_line.write_song(tmp_path / "song.wav")
-    node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
-    headless = Cluster(initialize_head=True, head_node_args=node)
-    command = [sys.executable, "-m", "tests.bridge.fakes_ray", headless.address, str(tmp_path / "spool")]
-    pipe = subprocess.PIPE
-    driver = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT)
-    assert driver.stdin is not None and driver.stdout is not None
+    def __init__(self, root: Path) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
+        self.cluster = Cluster(initialize_head=True, head_node_args=self.node)
+        command = rayprocess.command(
+            self.cluster.address, "default", threads=1, device="cpu", profile="best", workers=1
+        )
+        self.pool = PoolProcess(command, rayprocess.LOSS)
+        self.events: list[WorkEvent] = []
+        self.song, self.spool = command_line.write_song(root / "song.wav"), Spool(root / "spool")
+
+    def start(self) -> None:
+        self.pool.start(self.events.append)
+        until(self.pool.free, "an actor is ready")
+
+    def does_a_job(self) -> bool:
+        request = make("take", "extract", [("prompt", "bass"), ("path", str(self.song))])
+        self.pool.give((request,), (self.spool.open(request, is_new=True),))
+        (end,) = until(lambda: [one for one in self.events if one.kind in ENDS])
+        return end.kind == "done" and read_done(self.spool.folder("take")) is not None
+
+    def told(self) -> list[str]:
+        return [one.text for one in self.events if one.kind == "broken"]
+
+
+@pytest.fixture
+def apart(ray_cluster: Any, tmp_path: Path) -> Iterator[Apart]:
+    found = Apart(tmp_path)
     try:
-        assert driver.stdout.readline() == "ready \n"
-        headless.head_node.kill_gcs_server(False)
-        time.sleep(65)
-        driver.stdin.write(f"{song}\n")
-        driver.stdin.flush()
-        assert driver.stdout.readline() == "done job-0\n"
+        yield found
     finally:
-        driver.kill()
-        driver.communicate()
-        headless.shutdown()
-    assert read_done(tmp_path / "spool" / "jobs" / "job-0") is not None
+        found.pool.stop(0.0)
+        found.cluster.shutdown()
+
+
+def test_the_pool_and_its_actors_outlive_the_cluster_s_head(apart: Apart) -> None:
+    """Ray itself ends a process that has not found the head for 60 s."""
+    apart.start()
+    process = apart.pool.process
+    apart.cluster.head_node.kill_gcs_server(False)
+    time.sleep(65)
+    assert apart.does_a_job()
+    assert apart.pool.process is process and apart.told() == []
+
+
+def test_without_this_machine_s_node_the_pool_says_so_and_works_on_when_there_is_one(apart: Apart) -> None:
+    """The head's word that a node is dead takes some 20 s."""
+    apart.start()
+    apart.cluster.head_node.kill_raylet(False)
+    until(lambda: rayprocess.GONE in apart.told(), "the loss is told", 180)
+    assert apart.pool.free() == 0
+    apart.cluster.add_node(**apart.node)
+    until(apart.pool.free, "an actor of the new node is ready", 180)
+    assert apart.does_a_job()
 
 
 def test_an_error_in_the_actor_fails_the_job_and_keeps_the_actor(start: Callable[..., Worked]) -> None:

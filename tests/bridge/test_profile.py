@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from stemwright.bridge import catalogue, cluster
+from stemwright.bridge import catalogue, cluster, rayprocess
 from stemwright.bridge.cli import serve_parser, settings_of
 from stemwright.bridge.local import LocalPool
 from stemwright.bridge.nodes import Actor, Failure
 from stemwright.bridge.pool import WorkEvent
+from stemwright.bridge.poolprocess import PoolProcess
 from stemwright.bridge.serve import make_pool
 from stemwright.bridge.worker import Engines
 from stemwright.engine.commands.flags import parser
@@ -79,7 +80,9 @@ def test_the_actors_of_the_server_and_of_a_catalogue_are_made_with_the_profile_a
     monkeypatch.setattr(cluster, "Cluster", NoRay)
     monkeypatch.setattr(catalogue, "Cluster", NoRay)
     NoRay.made.clear()
-    pool = make_pool(settings_of(serve_parser().parse_args(["--profile", "fast", "--ray"])))
+    kept = make_pool(settings_of(serve_parser().parse_args(["--profile", "fast", "--ray"])))
+    assert isinstance(kept, PoolProcess)
+    pool = rayprocess.pool_of(kept.command[3:])
     told: queue.SimpleQueue[WorkEvent] = queue.SimpleQueue()
     pool.start(told.put)
     assert told.get(timeout=60).kind == "broken"
