@@ -42,6 +42,8 @@ THREADS = 1  # of an actor: many files are done soonest one on each core
 NO_ROOM = 20.0  # seconds without a word until it is said that the cluster is full
 LOOK = 0.1  # seconds between two looks for Ctrl-C
 LEAVING = 5.0  # seconds for a thread to see that its actor is gone
+NODE = 3.0  # seconds between two looks for this machine's node
+CUT_OFF = "this machine's Ray node has ended, and no worker can be reached. Start one: ray start"
 
 
 class GivenUp(StemwrightError):
@@ -225,6 +227,7 @@ class Hand:
         self._catalogue, self._cluster, self._threads = catalogue, cluster, threads
         self._actor: ActorHandle | None = None
         self._losses = 0  # in a row, with nothing done
+        self._is_there, self._next_look = True, 0.0  # this machine's node; monotonic
         self._thread = threading.Thread(target=self._work, name=f"ray {number}", daemon=True)
 
     def start(self) -> None:
@@ -249,7 +252,7 @@ class Hand:
             actor = self._cluster.make(self._threads, self._arguments())
             found: Failure | str | None
             try:
-                found = actor.ready(lambda: not self._catalogue.is_over)
+                found = actor.ready(self._may_wait)
             except ActorLost as error:
                 self._losses += 1
                 found = Failure(f"no worker gets ready: {error}", ModelError.exit_code)
@@ -258,10 +261,19 @@ class Hand:
                 self._catalogue.tell(None, None)
                 return True
             actor.kill()
+            if found is None and not self._catalogue.is_over:
+                self._losses, found = 0, Failure(CUT_OFF, StemwrightError.exit_code)
             if isinstance(found, Failure) and not 0 < self._losses < TRIES:
                 self._catalogue.tell(None, replace(found, is_model=True))
                 return False
         return self._actor is not None
+
+    def _may_wait(self) -> bool:
+        """For an actor, which without our own node never comes."""
+        if time.monotonic() > self._next_look:
+            self._is_there = self._cluster.is_there()
+            self._next_look = time.monotonic() + NODE
+        return self._is_there and not self._catalogue.is_over
 
     def _arguments(self) -> tuple[str, int, str, str]:
         model, device, profile = self._catalogue.model

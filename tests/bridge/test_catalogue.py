@@ -13,12 +13,12 @@ import pytest
 from stemwright.bridge import catalogue
 from stemwright.bridge.catalogue import TRIES, Hand
 from stemwright.bridge.nodes import Word
-from stemwright.bridge.raylink import ActorHandle
+from stemwright.bridge.raylink import ActorHandle, Cluster
 from stemwright.engine.commands import run as local
 from stemwright.engine.commands.flags import parser
 from stemwright.engine.commands.stop import Stop
 from stemwright.engine.engine import Engine
-from stemwright.engine.errors import BadOutput, ModelMissing
+from stemwright.engine.errors import BadOutput, ModelMissing, StemwrightError
 from tests.engine import command_line
 from tests.engine.command_line import write_song
 
@@ -186,6 +186,26 @@ def test_a_file_that_kills_every_worker_is_given_up(
     told = capsys.readouterr().err
     assert f"b.wav': {TRIES} workers died of it" in told
     assert told.endswith("stemwright: 2 of 3 done, 1 failed\n")
+
+
+def test_the_end_of_this_machine_s_ray_node_ends_it_all_with_a_word(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray itself would wait for ever."""
+    killed: list[int] = []
+
+    def kill(handle: ActorHandle, asked: tuple[Any, ...], word: Word) -> None:
+        if word[0] == "progress":
+            killed.append(handle.process())
+            os.kill(killed[-1], signal.SIGKILL)
+
+    watched(monkeypatch, kill)
+    monkeypatch.setattr(catalogue, "NODE", 0.0)
+    monkeypatch.setattr(Cluster, "is_there", lambda cluster: not killed)
+    with pytest.raises(StemwrightError, match="Ray node has ended") as caught:
+        run(str(songs), "bass", "--output", str(tmp_path / "out"))
+    assert killed and caught.value.exit_code == 1
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_ctrl_c_leaves_nothing_half_written(
