@@ -225,13 +225,8 @@ def export_clap(
     tokenizer  a file or folder, see `tokens`; None is refused, for a checkpoint has none
     half       weights in half the size; heads, ear: see `open_clap`
     """
-    if tokenizer is None:
-        raise BadInput(
-            "CLAP needs roberta-base's tokenizer, which its checkpoint does not hold: --tokenizer "
-            "tokenizer.json. `stemwright models fetch roberta-tokenizer` gets it."
-        )
     state, ear = read_clap(checkpoint), ear or Ear()
-    words = read_tokenizer(tokenizer, shape(state, WORDS, rank=2)[0])
+    words = tokenizer_of(state, tokenizer)
     clap = open_clap(state, heads=heads, ear=ear)
     if clap.audio.config.bins != ear.fft // 2 + 1:
         raise ModelDamaged(
@@ -252,6 +247,28 @@ def export_clap(
         "longest": longest(clap),
         "ear": asdict(ear),
     }
+
+
+def check_clap(checkpoint: Path, tokenizer: Path | None, width: int) -> None:
+    """Refuse, before anything is written, what makes no conditioner of this width."""
+    state = read_clap(checkpoint)
+    tokenizer_of(state, tokenizer)
+    joint, _ = shape(state, "text_projection.2.weight", rank=2)
+    if joint != width:
+        raise ModelDamaged(
+            f"{checkpoint}: makes {joint} numbers of a prompt, where the denoiser takes {width}. "
+            "Give the CLAP that it was trained with."
+        )
+
+
+def tokenizer_of(state: State, tokenizer: Path | None) -> str:
+    """CLAP's, as JSON."""
+    if tokenizer is None:
+        raise BadInput(
+            "CLAP needs roberta-base's tokenizer, which its checkpoint does not hold: --tokenizer "
+            "tokenizer.json. `stemwright models fetch roberta-tokenizer` gets it."
+        )
+    return read_tokenizer(tokenizer, shape(state, WORDS, rank=2)[0])
 
 
 def networks(clap: Clap) -> list[tuple[nn.Module, GraphSpec]]:

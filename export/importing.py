@@ -80,6 +80,7 @@ class Request:
 def import_model(request: Request, on_progress: OnProgress | None = None) -> Path:
     """Make the model folder; → its path. What it raises leaves nothing behind."""
     folder = place(request)
+    check_prompts(request)
     denoiser, autoencoder = networks(request)
     sources = [request.checkpoint, *filter(None, (request.autoencoder, request.clap))]
     stored = 2 if request.precision != "fp32" else 4
@@ -100,6 +101,14 @@ def import_model(request: Request, on_progress: OnProgress | None = None) -> Pat
         pace.tick("hash")
         write_manifest(part, content(request, hashes, conditioning), names)
     return folder
+
+
+def check_prompts(request: Request) -> None:
+    """Whether CLAP, if it is given, is one for this denoiser."""
+    if request.clap is not None:
+        from stemwright.export.clap import check_clap
+
+        check_clap(request.clap, request.tokenizer, request.family.denoiser.condition_width)
 
 
 def with_clap(request: Request, folder: Path) -> dict[str, Any]:

@@ -189,7 +189,8 @@ def near_enough(graph: Path, weights: Path, folder: Path, recipe: plans.Recipe) 
 
 
 def ports_of(graph: ModelProto) -> Ports:
-    """What an ONNX graph says of itself."""
+    """What an ONNX graph says of itself. Inputs with a stored value (weights in half precision) are none."""
+    stored = {tensor.name for tensor in graph.graph.initializer}
 
     def axes(entries: Any) -> dict[str, list[int]]:
         return {
@@ -197,6 +198,7 @@ def ports_of(graph: ModelProto) -> Ports:
                 -1 if axis.dim_param else int(axis.dim_value) for axis in entry.type.tensor_type.shape.dim
             ]
             for entry in entries
+            if entry.name not in stored
         }
 
     return Ports(axes(graph.graph.input), axes(graph.graph.output))

@@ -290,6 +290,18 @@ def test_without_a_tokenizer_the_way_out_is_told(checkpoint: Path, tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
+def test_a_clap_of_another_width_than_the_denoisers_is_refused_before_anything_is_written(
+    checkpoint: Path, tokens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEMWRIGHT_MODELS", str(tmp_path / "models"))
+    file = saved(official(SMALL), tmp_path / "unwrapped_DiT.ckpt")
+    with pytest.raises(ModelDamaged, match=f"{checkpoint.name}: makes 12 numbers .* the denoiser takes 8"):
+        import_model(Request(file, SMALL, clap=checkpoint, tokenizer=tokens))
+    with pytest.raises(BadInput, match="roberta-tokenizer"):
+        import_model(Request(file, SMALL, clap=checkpoint))
+    assert not (tmp_path / "models").exists()
+
+
 def test_vocab_and_merges_make_the_same_tokenizer(tokens: Path, tmp_path: Path) -> None:
     words, merges = vocabulary()
     (tmp_path / "vocab.json").write_text(json.dumps(words), "utf-8")
