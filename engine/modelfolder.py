@@ -21,6 +21,7 @@ from stemwright.engine.runtimes.bandgraph import COUNTED, Sizes, sizes_of
 from stemwright.engine.runtimes.choice import Network, open_denoiser
 from stemwright.engine.runtimes.eager import EagerDenoiser, best_device, open_network
 from stemwright.engine.runtimes.modulated import Modulated
+from stemwright.engine.runtimes.oobleck import Decoder, Encoder
 from stemwright.engine.runtimes.ort import Graph, cores
 from stemwright.engine.spectral import BANDS, PATCH, STRIDE, SpectralCodec
 from stemwright.engine.tracks import TrackSet
@@ -137,8 +138,8 @@ def _autoencoder(folder: Path, manifest: Manifest, fields: Fields, threads: int)
         raise network.wrong("strides", "are not even numbers")
     encoder, decoder = (listed(folder, manifest, fields.take(name, str)) for name in ("encoder", "decoder"))
     codec = WaveformCodec(
-        Graph(encoder, threads),
-        Graph(decoder, threads),
+        Encoder(encoder, threads),
+        Decoder(decoder, threads),
         rate=network.whole("rate", 1000, 384_000),
         audio_channels=network.whole("audio_channels", 1, 64),
         channels=network.whole("latent_channels", 1, 1 << 12),

@@ -61,11 +61,15 @@ class WaveformCodec:
 
     def decode(self, latents: Array) -> Array:
         """(B, C, T) → (B, N), the mean of the channels"""
-        return np.asarray(self.decode_channels(latents).mean(axis=1, dtype=np.float32))
+        waves = self.decode_channels(latents)
+        return waves[:, 0] if self.audio_channels == 1 else waves.mean(axis=1, dtype=np.float32)
 
     def decode_channels(self, latents: Array) -> Array:
         """(B, C, T) → (B, K, N)"""
-        return np.stack([self._waves(row[None].astype(np.float32, copy=False)) for row in latents])
+        waves = np.empty((len(latents), self.audio_channels, latents.shape[2], self.hop), np.float32)
+        for row, out in zip(latents, waves, strict=True):
+            self._fill(out, row[None].astype(np.float32, copy=False))
+        return waves.reshape(len(latents), self.audio_channels, -1)
 
     def spectrum(self, latents: Array) -> Array:
         """(B, C, T) → (B, 513, M): log(amplitude + floor) of the waves"""
@@ -84,14 +88,13 @@ class WaveformCodec:
     def _on_channels(self, frames: Array, span: "Span") -> Array:
         return np.repeat(frames[:, :, span.begin : span.end], self.audio_channels, axis=1)
 
-    def _waves(self, latents: Array) -> Array:
-        """(1, C, T) → (K, N)"""
-        parts = []
+    def _fill(self, out: Array, latents: Array) -> None:
+        """Decode (1, C, T) into (K, T, hop)."""
         for span in spans(latents.shape[2], self.piece, self.reach):
             heard = np.ascontiguousarray(latents[..., span.begin : span.end])
             (waves,) = self.decoder.run(latents=heard)
-            parts.append(waves[0, :, span.kept].reshape(self.audio_channels, -1))
-        return np.concatenate(parts, axis=1)
+            begin = span.begin + span.kept.start
+            out[:, begin : begin + span.kept.stop - span.kept.start] = waves[0, :, span.kept]
 
 
 @dataclass(frozen=True)

@@ -16,19 +16,25 @@ from onnx import ModelProto
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from stemwright.engine.errors import ModelDamaged
 from stemwright.engine.models.dit import MODULATIONS, Dit, DitConfig
 from stemwright.engine.models.official import hollow_dit, hollow_oobleck
 from stemwright.engine.models.oobleck import Oobleck, OobleckConfig, fold_weight_norm
+from stemwright.engine.runtimes.graphs import Runtime
+from stemwright.engine.runtimes.oobleck import Decoder as ProcessorDecoder
+from stemwright.engine.runtimes.oobleck import Encoder as ProcessorEncoder
 from stemwright.export.dit_graph import modulation_graph, step_graph
 from stemwright.export.family import Family
 from stemwright.export.oobleck_graph import decoder_graph, encoder_graph
-from stemwright.export.parity import check_parity
+from stemwright.export.parity import as_arrays, check_parity, difference, lengths, sample
 from stemwright.export.spec import BATCH, GraphSpec, Port, Sizes
 
 DENOISER, AUTOENCODER = "denoiser.safetensors", "autoencoder.safetensors"
 STEP, MODULATION, ENCODER, DECODER = "denoiser.onnx", "modulation.onnx", "encoder.onnx", "decoder.onnx"
 TOLERANCE = 1e-3  # of the check while importing, which is to find mistakes, not rounding
 PIECE = Sizes(4, 100, 1 << 16)  # latent frames the autoencoder codes at once; the least is what is checked
+
+OWN: dict[str, Callable[[Path], Runtime]] = {"encoder": ProcessorEncoder, "decoder": ProcessorDecoder}
 
 Draw = Callable[[OobleckConfig, GraphSpec, Path], ModelProto]
 Network = TypeVar("Network", bound=nn.Module)
@@ -89,6 +95,7 @@ def write_graphs(family: Family, folder: Path, on_graph: Callable[[], None]) -> 
         path = folder / f"{spec.name}.onnx"
         write(draw(autoencoder.config, spec, folder / AUTOENCODER), path)
         check(module, spec, path)
+        check_own(module, spec, OWN[spec.name](path))
         on_graph()
 
 
@@ -98,6 +105,23 @@ def write(graph: ModelProto, path: Path) -> None:
 
 def check(module: nn.Module, spec: GraphSpec, path: Path) -> None:
     check_parity(module.eval(), replace(spec, tolerance=TOLERANCE), path, trials=1)
+
+
+def check_own(module: nn.Module, spec: GraphSpec, network: Runtime) -> None:
+    """The same of what runs in the graph's place on the processor."""
+    inputs = sample(spec, lengths(spec, 0))
+    expected = module.eval()(*inputs)
+    both = zip(
+        network.run(**as_arrays(spec, inputs)),
+        [expected] if isinstance(expected, Tensor) else expected,
+        strict=True,
+    )
+    worst = max(difference(ours, theirs.numpy()) for ours, theirs in both)
+    if not worst <= TOLERANCE:
+        raise ModelDamaged(
+            f"{spec.name}: what runs on the processor differs from torch by {worst:.2g}, more than "
+            f"{TOLERANCE:.2g}; it is not kept."
+        )
 
 
 def check_first_block(sizes: DitConfig, window: int, folder: Path) -> None:

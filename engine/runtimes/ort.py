@@ -35,7 +35,7 @@ class Graph:
         self.name = path.name if isinstance(path, Path) else "graph"
         self._device = device
         source = os.fspath(path) if isinstance(path, Path) else path
-        options = _options(threads)
+        options = session_options(threads)
         if device == RTX:
             provider, named = plugin.provider(), {}
             options.add_provider_for_devices(plugin.devices(), {})
@@ -109,7 +109,7 @@ def _trouble(error: Exception) -> str:
     return f"the graphics card failed ({_first_line(error)})"
 
 
-def _options(threads: int) -> "onnxruntime.SessionOptions":  # type: ignore[name-defined] # noqa: F821
+def session_options(threads: int) -> "onnxruntime.SessionOptions":  # type: ignore[name-defined] # noqa: F821
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
