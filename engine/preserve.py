@@ -101,13 +101,15 @@ class Preserve:
             if level < SILENT:
                 yield np.zeros_like(sources)
                 continue
+            mixture = None if claims is None else self._model.codec.spectrum(given[None])[0]
             yield shares(
                 sources,
                 rests,
                 self._settings.power,
                 is_joint=self._is_joint,
                 is_inverted=self._asked.is_inverted,
-                claims=None if claims is None else self._weighed(claims, sources, rests, given),
+                claims=None if claims is None else self._weighed(claims, sources, rests, mixture),
+                mixture=mixture,
             )
 
     def _spectra(self, waves: Array, latents: Array, place: int, pace: Pace) -> Array:
@@ -173,11 +175,10 @@ class Preserve:
                     total[window, competes[:, rival]] += alone(source, rest, self._settings.power)
         return list(total)
 
-    def _weighed(self, claims: Array, sources: Array, rests: Array, given: Array) -> Array:
-        """(P, F, M) claims as they count against each prompt; given: (C, T) of the mixture"""
-        assert self._rivals is not None
+    def _weighed(self, claims: Array, sources: Array, rests: Array, mixture: Array | None) -> Array:
+        """(P, F, M) claims as they count against each prompt; mixture: (F, M) natural log amplitudes"""
+        assert self._rivals is not None and mixture is not None
         once = contested(alone(sources, rests, self._settings.power), claims)
-        mixture = self._model.codec.spectrum(given[None])[0]
         return claims * insistence(once, mixture, self._rivals.loud, self._rivals.weight)
 
     def _listen(self, sources: Array, rests: Array, energy: float) -> None:

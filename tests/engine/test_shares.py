@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stemwright.engine.contracts import Array
-from stemwright.engine.shares import contested, insistence, shares
+from stemwright.engine.shares import QUIET, contested, insistence, levels, recovered, shares
 
 
 def logs(*amplitudes: float) -> Array:
@@ -93,3 +93,28 @@ def test_claims_count_least_against_the_loudest_stem_and_most_against_the_fainte
     assert weights[1] == pytest.approx(0.5 + 2 * (-8 - 20 * np.log10(0.2)) / 10, rel=1e-5)
     np.testing.assert_array_equal(insistence(claimed, mixture + 40, 0.5, 2.5)[:, 0, 0], weights)
     assert insistence(np.zeros((1, 6, 7), np.float32), mixture, 0.5, 2.5).item() == 2.5
+
+
+def test_rivals_push_a_stem_no_further_down_than_quiet_or_than_it_is_on_its_own() -> None:
+    rng = np.random.default_rng(0)
+    mixture = rng.normal(0, 3, (6, 7)).astype(np.float32)
+    shape = rng.random((6, 7), np.float32)
+    own = np.stack([0.5 * shape, 0.01 * shape, 0.5 * shape])
+    left = own * np.float32([[[0.01]], [[0.1]], [[0.9]]])
+    found = levels(recovered(left, own, mixture), mixture)
+    assert found[0] == pytest.approx(QUIET, abs=1.5)  # odds grow, shares a little less; measured: 1.2
+    assert found[1] == pytest.approx(levels(own, mixture)[1], abs=0.5)
+    np.testing.assert_allclose(recovered(left, own, mixture)[2], left[2], rtol=1e-6)  # loud enough as it is
+
+
+def test_what_is_recovered_keeps_its_order_and_stays_between_nothing_and_all() -> None:
+    rng = np.random.default_rng(1)
+    own = rng.random((2, 6, 7), np.float32)
+    left = (own**4 * np.float32(0.001)).astype(np.float32)
+    left[0, 0, 0], left[1, 3, 3] = 0, 1
+    found = recovered(left, own, rng.normal(0, 3, (6, 7)).astype(np.float32))
+    assert found.min() == 0 and found.max() <= 1
+    for before, after in zip(left, found, strict=True):
+        assert np.all(np.diff(after.ravel()[np.argsort(before, axis=None)]) >= 0)
+    silent = recovered(np.zeros_like(own), own, np.zeros((6, 7), np.float32))
+    assert not silent.any()
