@@ -52,7 +52,7 @@ class InEightBits(NamedTuple):
     """A graph's bytes, how many of its products are in 8 bits, and whether it does for low levels as well."""
 
     content: bytes
-    count: int
+    products: int
     is_for_low: bool
 
 

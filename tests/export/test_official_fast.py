@@ -50,16 +50,14 @@ def opened(folder: Path, profile: str) -> Model:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-@pytest.mark.parametrize("level", [1.0, 0.05])
-def test_the_fast_profile_of_an_imported_model_comes_near_the_best(
-    file: Path, precision: str, level: float
-) -> None:
+def test_the_fast_profile_of_an_imported_model_comes_near_the_best(file: Path, precision: str) -> None:
     folder = import_model(Request(file, WIDE, precision=precision))
     fast, best = opened(folder, "fast"), opened(folder, "best")
     assert fast.told == []
-    one, other = (model.denoiser(*step(level)) for model in (fast, best))
-    assert cosine(one, other) > 0.998  # measured 0.9992 to 0.9995
-    assert not np.array_equal(one, other)
+    for level in (1.0, 0.05):
+        one, other = (model.denoiser(*step(level)) for model in (fast, best))
+        assert cosine(one, other) > 0.998  # measured 0.9992 to 0.9995
+        assert not np.array_equal(one, other)
 
 
 def test_all_products_but_the_first_sixth_and_the_ways_in_and_out_are_in_8_bits(file: Path) -> None:
