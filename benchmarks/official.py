@@ -73,7 +73,8 @@ def measure(
         if core is not None:
             os.sched_setaffinity(child.pid, {core})
         assert child.stdout is not None
-        text = child.stdout.read()
+        with child.stdout as pipe:
+            text = pipe.read()
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
