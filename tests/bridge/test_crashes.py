@@ -145,6 +145,7 @@ def test_fifty_kills_lose_nothing(tmp_path: Path) -> None:
     assert len(made.accepted) > 50
 
 
+@pytest.mark.slow
 def test_an_engine_killed_in_a_job_is_started_again_and_the_job_done(tmp_path: Path) -> None:
     made = Storm(tmp_path, 0)
     with made.start() as server:

@@ -106,6 +106,7 @@ def place_of(part: Array, whole: Array) -> int:
     return int(np.argmax(product[: len(whole)]))
 
 
+@pytest.mark.slow
 def test_live_sound_is_captured_to_the_sample_extracted_played_back_in_phase_and_recorded(
     server: tuple[Child, int], musician: Live
 ) -> None:
@@ -136,6 +137,7 @@ def test_live_sound_is_captured_to_the_sample_extracted_played_back_in_phase_and
         np.testing.assert_array_equal(recorded[:, at : at + len(stem)].T, stem)
 
 
+@pytest.mark.slow
 def test_a_pad_extracts_what_was_just_played_and_its_light_tells(
     server: tuple[Child, int], musician: Live, card: Card
 ) -> None:
