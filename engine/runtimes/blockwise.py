@@ -10,7 +10,8 @@ products), and take a quarter more time.
 import numpy as np
 
 from stemwright.engine.contracts import Array
-from stemwright.engine.runtimes.onnxfile import BYTES, MICROSOFT, VARINT, Constant, Node, message
+from stemwright.engine.runtimes.onnxfile import MICROSOFT, Constant, Node
+from stemwright.engine.runtimes.sketch import encoded
 
 BLOCK = 128  # inputs of one scale
 EARLY = 6  # the first of so many parts of a drawing's products stay single
@@ -33,11 +34,6 @@ def in_blocks(node: Node, weight: Array) -> tuple[Node, dict[str, Constant]]:
     if len(node.inputs) > 2:
         given += ["", "", node.inputs[2]]  # no zeros, no order of the inputs, the bias
     sizes = {"K": inputs, "N": outputs, "bits": 8, "block_size": BLOCK, "accuracy_level": IN_8_BITS}
-    attributes = tuple(_whole(*one) for one in sizes.items())
+    attributes = tuple(encoded(*one) for one in sizes.items())
     made = Node("MatMulNBits", tuple(given), (name,), attributes, MICROSOFT, node.name)
     return made, {f"{name}.whole": whole, f"{name}.scales": scales}
-
-
-def _whole(name: str, value: int) -> bytes:
-    """An attribute that is a whole number."""
-    return message([(1, BYTES, name.encode()), (3, VARINT, value), (20, VARINT, 2)])

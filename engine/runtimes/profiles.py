@@ -145,14 +145,14 @@ def opened_compact(path: Path, threads: int, sizes: Sizes | None, *, is_fast: bo
     if sizes is None:
         return None
 
-    def step(singles: int = 0) -> ort.Graph:
-        drawing = step_graph(sizes, weights_of(path), is_fast=is_fast, singles=singles)
-        return ort.Graph(drawing, threads)
+    def careful() -> ort.Graph:
+        return ort.Graph(step_graph(sizes, weights_of(path), is_fast=True, singles=1), threads)
 
     try:
-        modulation = ort.Graph(modulation_graph(sizes, weights_of(path)), threads)
-        careful = partial(step, singles=1) if is_fast else None
-        return Rowwise(path.name, modulation, step(), careful, LOW)
+        weights = weights_of(path)
+        modulation = ort.Graph(modulation_graph(sizes, weights), threads)
+        step = ort.Graph(step_graph(sizes, weights, is_fast=is_fast), threads)
+        return Rowwise(path.name, modulation, step, careful if is_fast else None, LOW)
     except (KeyError, ValueError, ModelDamaged):
         return None  # the graph itself is opened instead, and says what is wrong with it
 

@@ -40,7 +40,7 @@ from stemwright.engine.runtimes.onnxfile import (
     written,
 )
 
-RECIPE = 1  # raised whenever graphs are quantised in another way
+RECIPE = 1  # raised whenever graphs are quantised, or drawn for the processor, in another way
 FIRST_BLOCK = 2  # wide products of the latents
 LARGEST = 63  # of a weight: 7 bits with its sign
 PRODUCTS = ("MatMul", "Gemm")

@@ -53,7 +53,7 @@ class Sketch:
     ) -> None:
         """Add a node whose outputs have these names."""
         domain = MICROSOFT if kind.startswith(PREFIX) else ""
-        written_out = tuple(_attribute(name, value) for name, value in attributes.items())
+        written_out = tuple(encoded(name, value) for name, value in attributes.items())
         self._nodes.append(
             Node(kind.removeprefix(PREFIX), tuple(inputs), tuple(outputs), written_out, domain, outputs[0])
         )
@@ -83,7 +83,8 @@ class Sketch:
         return written(Network(tuple(self._nodes), self._constants, tuple(ports), tuple(model)))
 
 
-def _attribute(name: str, value: Any) -> bytes:
+def encoded(name: str, value: Any) -> bytes:
+    """An attribute of a node: a fraction, a whole number, or a list of whole numbers."""
     entries: list[Field] = [(1, BYTES, name.encode())]
     if isinstance(value, float):
         entries += [(2, FOUR, np.float32(value).tobytes()), (20, VARINT, REAL)]
